@@ -1,0 +1,1 @@
+"""Mediation: queues, mediators, consent, sessions, agreements and their performance."""

@@ -1,0 +1,36 @@
+"""Instants: how the product writes them, reads them and moves them in a test installation."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Final
+from zoneinfo import ZoneInfo
+
+SHANGHAI: Final = ZoneInfo("Asia/Shanghai")
+
+
+def wire(instant: datetime) -> str:
+    """RFC 3339 in UTC with exactly three decimals and ``Z`` (contracts section 10)."""
+    utc = instant.astimezone(UTC)
+    return utc.strftime("%Y-%m-%dT%H:%M:%S.") + f"{utc.microsecond // 1000:03d}Z"
+
+
+def read(text: str) -> datetime:
+    """An aware instant from RFC 3339 text. Raises ``ValueError`` when the offset is missing."""
+    instant = datetime.fromisoformat(text)
+    if instant.tzinfo is None:
+        raise ValueError("an instant needs an offset")
+    return instant.astimezone(UTC)
+
+
+class Clock:
+    """The time services go by: real time, plus an advance-only offset in a test installation."""
+
+    def __init__(self) -> None:
+        self.offset = timedelta(0)
+
+    def now(self) -> datetime:
+        """The current instant, aware, UTC."""
+        return datetime.now(UTC) + self.offset
+
+    def advance_to_offset(self, seconds: int) -> None:
+        """Move forward to ``seconds`` of offset; a smaller value is ignored (advance only)."""
+        self.offset = max(self.offset, timedelta(seconds=seconds))

@@ -1,0 +1,232 @@
+"""Facts of the front door: referrals, cases, parties, closing."""
+
+from typing import Any, Literal
+from uuid import UUID
+
+from services.events.envelope import Code, Event, Fen, Instant, Length, Part, Party, Slug, event
+
+OWNER = "intake"
+
+
+class DocumentRef(Part):
+    """A paper known by its hash; the bytes travel apart and its name stays in the vault."""
+
+    sha256: str
+    size: int
+    media_type: str
+
+
+@event(
+    "liandiao.referral.received.v1",
+    owner=OWNER,
+    audience=("source",),
+    emitted_when="a referral was stored, in the transaction that stores it",
+    source="design.md 3.1",
+)
+class ReferralReceived(Event):
+    """A source's submission of a dispute was recorded under its own number."""
+
+    referral_id: UUID
+    organisation: Code
+    connection: str | None = None
+    reference: str
+    channel: Slug
+    received_at: Instant
+    request_made_at: Instant | None = None
+
+
+@event(
+    "liandiao.case.registered.v1",
+    owner=OWNER,
+    audience=("source", "handler"),
+    emitted_when="a referral opened a case",
+    source="design.md 3.1",
+)
+class CaseRegistered(Event):
+    """A case exists: everything routing needs to decide, and no name."""
+
+    referral_id: UUID
+    organisation: Code
+    lane: Slug
+    dispute_type: Slug
+    dispute_subtype: str | None = None
+    place: str
+    claim_fen: Fen | None = None
+    parties: tuple[Party, ...]
+    legal_context: dict[str, Any] = {}
+    documents: tuple[DocumentRef, ...] = ()
+    joint_sessions: bool = True
+    requested_within: Length | None = None
+    preferred_mode: str | None = None
+    channel: Slug
+    occurred_at: Instant | None = None
+    request_made_at: Instant | None = None
+    received_at: Instant
+    registered_at: Instant
+
+
+@event(
+    "liandiao.case.corrected.v1",
+    owner=OWNER,
+    audience=("source", "handler"),
+    emitted_when="the sender corrected facts of its referral",
+    source="service-checklists 1.2",
+)
+class CaseCorrected(Event):
+    """Facts of the case were corrected; what is set here is the new value."""
+
+    referral_id: UUID
+    changed: tuple[str, ...]
+    dispute_type: Slug | None = None
+    dispute_subtype: str | None = None
+    place: str | None = None
+    claim_fen: Fen | None = None
+    corrected_at: Instant
+
+
+@event(
+    "liandiao.case.lane-changed.v1",
+    owner=OWNER,
+    audience=("source", "handler", "linked"),
+    emitted_when="the case moved to another legal channel (转道)",
+    source="design.md 1",
+)
+class CaseLaneChanged(Event):
+    """The case runs in another lane; clocks are restated from their own original start."""
+
+    from_lane: Slug
+    to_lane: Slug
+    ground: Slug
+    decided_by: Code
+    changed_at: Instant
+
+
+@event(
+    "liandiao.party.changed.v1",
+    owner=OWNER,
+    audience=("handler",),
+    emitted_when="the vault's record of a party changed; the party sheet must be refreshed",
+    source="design.md 4",
+)
+class PartyChanged(Event):
+    """A party's data in the vault changed (what, never to what)."""
+
+    party_id: UUID
+    changed: tuple[str, ...]
+    changed_at: Instant
+
+
+@event(
+    "liandiao.party.left.v1",
+    owner=OWNER,
+    audience=("source", "handler"),
+    emitted_when="a party left; it cannot be refused",
+    source="人民调解法 23; design.md 4",
+)
+class PartyLeft(Event):
+    """A party left the mediation at ``left_at``; an agreement effective by then stands."""
+
+    party_id: UUID
+    role: Literal["applicant", "respondent", "third_party"]
+    left_at: Instant
+    told_by: Literal["party", "organisation"]
+
+
+@event(
+    "liandiao.case.handling-constraints-changed.v1",
+    owner=OWNER,
+    audience=("handler",),
+    emitted_when="the consequence of the safety screen changed",
+    source="design.md 5",
+)
+class HandlingConstraintsChanged(Event):
+    """Whether people may be put into one room; never why."""
+
+    joint_sessions: bool
+    changed_at: Instant
+
+
+@event(
+    "liandiao.case.closed.v1",
+    owner=OWNER,
+    audience=("source", "handler", "linked", "supervisor"),
+    emitted_when="the assignment ended completed, or failed with its hand-over package built",
+    source="design.md 4 Closing",
+)
+class CaseClosed(Event):
+    """The episode is over, with its outcome."""
+
+    outcome: Slug
+    closed_at: Instant
+
+
+@event(
+    "liandiao.case.reopened.v1",
+    owner=OWNER,
+    audience=("source", "handler"),
+    emitted_when="a closed case was reopened: the next episode begins",
+    source="design.md 4 Closing",
+)
+class CaseReopened(Event):
+    """A new episode of a closed case; carries what routing needs to decide anew."""
+
+    referral_id: UUID
+    organisation: Code
+    lane: Slug
+    dispute_type: Slug
+    dispute_subtype: str | None = None
+    place: str
+    claim_fen: Fen | None = None
+    parties: tuple[Party, ...]
+    legal_context: dict[str, Any] = {}
+    joint_sessions: bool = True
+    ground: Slug
+    received_at: Instant
+    reopened_at: Instant
+
+
+class AnswerError(Part):
+    """One fault of a command: where, which rule, in words."""
+
+    pointer: str
+    code: str
+    message: str
+
+
+class AnswerProblem(Part):
+    """A problem (RFC 9457) as it stands inside a command's answer."""
+
+    type: str
+    title: str
+    status: int
+    detail: str | None = None
+    instance: str | None = None
+    code: str
+    trace_id: str | None = None
+    errors: tuple[AnswerError, ...] = ()
+    retryable: bool = False
+
+
+@event(
+    "liandiao.command.answered.v1",
+    owner="*",
+    audience=("connection",),
+    emitted_when="a command that came in by Kafka was accepted or refused: once per command",
+    source="contracts.md 2",
+)
+class CommandAnswered(Event):
+    """The one answer to a command, for the connection that sent it. ``case_id`` of the base is the
+    stream's subject: the case when known, else the command's id."""
+
+    connection: str
+    command_id: str | None
+    command_type: str | None = None
+    outcome: Literal["accepted", "rejected"]
+    referral_id: UUID | None = None
+    answered_case_id: UUID | None = None
+    problem: AnswerProblem | None = None
+    warnings: tuple[AnswerError, ...] = ()
+    topic: str | None = None
+    partition: int | None = None
+    offset: int | None = None
+    answered_at: Instant

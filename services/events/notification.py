@@ -1,0 +1,48 @@
+"""Facts of the last hop: what reached whom, by which channel, never what it said."""
+
+from uuid import UUID
+
+from services.events.envelope import Event, Instant, Slug, event
+
+OWNER = "notification"
+
+
+@event(
+    "liandiao.message.delivered.v1",
+    owner=OWNER,
+    audience=("handler",),
+    emitted_when="the channel took the message",
+    source="design.md 3.6",
+)
+class MessageDelivered(Event):
+    """A message about one fact reached its recipient's channel."""
+
+    message_id: UUID
+    about: UUID
+    purpose: Slug
+    recipient_kind: Slug
+    party_id: UUID | None = None
+    organisation: str | None = None
+    channel: Slug
+    delivered_at: Instant
+
+
+@event(
+    "liandiao.message.failed.v1",
+    owner=OWNER,
+    audience=("handler",),
+    emitted_when="the last attempt failed; somebody must act",
+    source="service-checklists 4.8",
+)
+class MessageFailed(Event):
+    """A message could not be delivered."""
+
+    message_id: UUID
+    about: UUID
+    purpose: Slug
+    recipient_kind: Slug
+    party_id: UUID | None = None
+    organisation: str | None = None
+    channel: Slug
+    reason: Slug
+    failed_at: Instant
