@@ -1,0 +1,129 @@
+"""The one gate in front of case data: who takes part in which case."""
+
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+from services.auth import Caller
+from services.errors import NotFound, Unavailable
+from services.events.routing import ParticipantJoined, ParticipantLeft
+from services.service import Received, Subscription, on
+
+if TYPE_CHECKING:
+    from services.unit_of_work import UnitOfWork
+
+COPY_MAY_BE_BEHIND_SECONDS = 60
+
+
+class AgencyScope:
+    """What one organisation may see; not-yours and not-there answer alike."""
+
+    def __init__(self, caller: Caller) -> None:
+        self.organisation = caller.organisation
+
+    async def roles(self, uow: "UnitOfWork", case_id: UUID) -> set[str]:
+        """The roles in which the organisation takes part in the case now."""
+        rows = await uow.db.fetch(
+            """SELECT DISTINCT role FROM participation
+               WHERE case_id = $1 AND organisation = $2 AND left_at IS NULL""",
+            case_id,
+            self.organisation,
+        )
+        return {row["role"] for row in rows}
+
+    async def require(
+        self,
+        uow: "UnitOfWork",
+        case_id: UUID,
+        roles: tuple[str, ...] = ("source", "handler", "linked", "supervisor"),
+    ) -> set[str]:
+        """The roles held, at least one of ``roles``. Raises ``NotFound``."""
+        held = await self.roles(uow, case_id)
+        if not held & set(roles):
+            raise NotFound()
+        return held
+
+    def sql(self, column: str, parameter: int) -> str:
+        """SQL predicate: ``column`` is a case in which parameter ``$n`` (the organisation) takes part."""
+        return (
+            f"EXISTS (SELECT 1 FROM participation p WHERE p.case_id = {column} "
+            f"AND p.organisation = ${parameter} AND p.left_at IS NULL)"
+        )
+
+    async def require_fresh(self, uow: "UnitOfWork", held: set[str]) -> None:
+        """Refuse party data when the copy of participations is more than 60 s behind.
+
+        Source and handler are exempt. Raises ``Unavailable``.
+        """
+        if held & {"source", "handler"}:
+            return
+        if uow.runtime.progress_age_seconds() > COPY_MAY_BE_BEHIND_SECONDS:
+            raise Unavailable("the copy of participations is behind", retry_after_seconds=5)
+
+
+async def record_joined(
+    uow: "UnitOfWork",
+    *,
+    participation_id: UUID,
+    case_id: UUID,
+    episode: int,
+    organisation: str,
+    role: str,
+    reference: str | None,
+    joined_at: datetime,
+) -> None:
+    """Write a participation; a repeat changes nothing."""
+    await uow.db.execute(
+        """INSERT INTO participation
+             (participation_id, case_id, episode, organisation, role, reference, joined_at)
+           VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (participation_id) DO NOTHING""",
+        participation_id,
+        case_id,
+        episode,
+        organisation,
+        role,
+        reference,
+        joined_at,
+    )
+
+
+async def record_left(uow: "UnitOfWork", participation_id: UUID, left_at: datetime) -> None:
+    """End a participation."""
+    await uow.db.execute(
+        "UPDATE participation SET left_at = $2 WHERE participation_id = $1 AND left_at IS NULL",
+        participation_id,
+        left_at,
+    )
+
+
+async def _on_joined(received: Received[ParticipantJoined], uow: "UnitOfWork") -> None:
+    data = received.data
+    await record_joined(
+        uow,
+        participation_id=data.participation_id,
+        case_id=data.case_id,
+        episode=received.episode,
+        organisation=data.organisation,
+        role=data.role,
+        reference=data.reference,
+        joined_at=data.joined_at,
+    )
+
+
+async def _on_left(received: Received[ParticipantLeft], uow: "UnitOfWork") -> None:
+    await record_left(uow, received.data.participation_id, received.data.left_at)
+
+
+# For the CONSUMES of every service but routing, which owns participation.
+PARTICIPATION_HANDLERS: tuple[Subscription, ...] = (
+    on(ParticipantJoined, _on_joined, even_when_closed=True),
+    on(ParticipantLeft, _on_left, even_when_closed=True),
+)
+
+
+def handlers_by_event(subscriptions: tuple[Subscription, ...]) -> dict[str, list[Any]]:
+    """Wire type -> subscriptions, in order."""
+    table: dict[str, list[Any]] = {}
+    for subscription in subscriptions:
+        table.setdefault(subscription.event.spec.type, []).append(subscription)
+    return table

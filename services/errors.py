@@ -1,0 +1,159 @@
+"""What can go wrong, each with its slug and status (contracts section 6)."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+
+@dataclass(frozen=True)
+class FieldError:
+    """One fault of the input: where (RFC 6901), which rule, in words without the caller's value."""
+
+    pointer: str
+    code: str
+    message: str
+
+    def wire(self) -> dict[str, str]:
+        """The member of ``errors[]``."""
+        return {"pointer": self.pointer, "code": self.code, "message": self.message}
+
+
+class Problem(Exception):
+    """A refusal with a slug that never changes its meaning. ``detail`` holds no caller's value."""
+
+    slug: ClassVar[str] = "internal"
+    status: ClassVar[int] = 500
+    title: ClassVar[str] = "Something went wrong on our side"
+    retryable: ClassVar[bool] = False
+
+    def __init__(
+        self,
+        detail: str | None = None,
+        *,
+        errors: list[FieldError] | None = None,
+        retry_after_seconds: int | None = None,
+        headers: dict[str, str] | None = None,
+    ) -> None:
+        super().__init__(self.slug)
+        self.detail = detail
+        self.errors = errors or []
+        self.headers = dict(headers or {})
+        if retry_after_seconds is not None:
+            self.headers["Retry-After"] = str(retry_after_seconds)
+
+
+class Malformed(Problem):
+    slug, status, title = "malformed", 400, "The request cannot be read"
+
+
+class IdempotencyKeyMissing(Problem):
+    slug, status, title = "idempotency-key-missing", 400, "An Idempotency-Key header is required"
+
+
+class CursorInvalid(Problem):
+    slug, status, title = "cursor-invalid", 400, "The cursor is not valid for this list"
+
+
+class Unauthenticated(Problem):
+    slug, status, title = "unauthenticated", 401, "A valid access token is required"
+
+
+class Forbidden(Problem):
+    slug, status, title = "forbidden", 403, "The token does not allow this"
+
+
+class NotFound(Problem):
+    slug, status, title = "not-found", 404, "There is nothing here for this caller"
+
+
+class MethodNotAllowed(Problem):
+    slug, status, title = "method-not-allowed", 405, "The method is not allowed here"
+
+
+class NotAcceptable(Problem):
+    slug, status, title = "not-acceptable", 406, "The answer exists only as JSON"
+
+
+class Conflict(Problem):
+    slug, status, title = "conflict", 409, "The state of the resource does not allow this"
+
+
+class IdempotencyInProgress(Problem):
+    slug, status = "idempotency-in-progress", 409
+    title = "The same request is still being handled"
+    retryable = True
+
+
+class ReferenceInUse(Problem):
+    slug, status = "reference-in-use", 409
+    title = "The reference is used by another referral of this organisation"
+
+
+class AcceptanceWindowElapsed(Problem):
+    slug, status = "acceptance-window-elapsed", 409
+    title = "The time for refusing this offer is over"
+
+
+class CaseClosedProblem(Problem):
+    slug, status, title = "case-closed", 409, "The case is closed"
+
+
+class Gone(Problem):
+    slug, status, title = "gone", 410, "This is no longer kept"
+
+
+class VersionMismatch(Problem):
+    slug, status, title = "version-mismatch", 412, "The resource has changed since it was read"
+
+
+class TooLarge(Problem):
+    slug, status, title = "too-large", 413, "The body is larger than allowed"
+
+
+class UnsupportedMediaType(Problem):
+    slug, status, title = "unsupported-media-type", 415, "The body must be application/json"
+
+
+class Invalid(Problem):
+    slug, status, title = "invalid", 422, "The request breaks a rule"
+
+
+class IdempotencyKeyReused(Problem):
+    slug, status = "idempotency-key-reused", 422
+    title = "The Idempotency-Key was used with another body"
+
+
+class VersionRequired(Problem):
+    slug, status, title = "version-required", 428, "An If-Match header is required"
+
+
+class TooManyRequests(Problem):
+    slug, status, title = "too-many-requests", 429, "Too many requests"
+    retryable = True
+
+
+class Behind(Problem):
+    slug, status = "behind", 503
+    title = "This service has not yet heard what the request refers to"
+    retryable = True
+
+
+class Unavailable(Problem):
+    slug, status, title = "unavailable", 503, "The service cannot do this now"
+    retryable = True
+
+
+class Internal(Problem):
+    slug, status, title = "internal", 500, "Something went wrong on our side"
+    retryable = True
+
+
+class Poison(Exception):
+    """An event that can never be handled as it is: its case is parked."""
+
+    def __init__(self, code: str) -> None:
+        super().__init__(code)
+        self.code = code
+
+
+class Transient(Exception):
+    """A failure that time will mend: retried in place, never parked."""

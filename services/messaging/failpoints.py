@@ -1,0 +1,73 @@
+"""Named places where a test may stop the process, to prove that nothing is lost or doubled there.
+
+``LIANDIAO_FAILPOINTS="relay.after_ack=2,consumer.before_commit=1"`` ends the process with status 99
+at the second, first … time the place is reached. Without the variable every place is an empty call.
+"""
+
+import os
+from collections.abc import Callable
+from typing import Final
+
+STATUS: Final = 99
+PLACES: Final = frozenset(
+    {
+        "unit_of_work.before_flush",
+        "unit_of_work.before_commit",
+        "unit_of_work.after_commit",
+        "relay.after_select",
+        "relay.after_send",
+        "relay.after_ack",
+        "relay.after_stamp",
+        "consumer.after_effect",
+        "consumer.after_commit",
+        "consumer.after_park",
+        "command.before_commit",
+        "command.after_commit",
+        "sequencer.before_commit",
+        "sequencer.after_commit",
+        "job.after_effect",
+        "replay.before_commit",
+    }
+)
+
+
+def _leave() -> None:
+    os._exit(STATUS)
+
+
+_armed: dict[str, tuple[int, Callable[[], None]]] = {}
+
+
+def arm(place: str, hit: int = 1, action: Callable[[], None] = _leave) -> None:
+    """Run ``action`` when ``place`` is reached for the ``hit``-th time (tests only)."""
+    if place not in PLACES:
+        raise ValueError(f"no such failpoint: {place}")
+    _armed[place] = (hit, action)
+
+
+def disarm() -> None:
+    """Make every place an empty call again."""
+    _armed.clear()
+
+
+def failpoint(place: str) -> None:
+    """A place where a test may stop the process; does nothing otherwise."""
+    if not _armed or place not in _armed:
+        return
+    hits_left, action = _armed[place]
+    if hits_left > 1:
+        _armed[place] = (hits_left - 1, action)
+        return
+    del _armed[place]
+    action()
+
+
+def arm_from_environment(text: str | None = None) -> None:
+    """Arm what ``LIANDIAO_FAILPOINTS`` names. Raises ``ValueError`` for an unknown place."""
+    text = os.environ.get("LIANDIAO_FAILPOINTS", "") if text is None else text
+    for item in filter(None, (part.strip() for part in text.split(","))):
+        place, _, hit = item.partition("=")
+        arm(place, int(hit or 1))
+
+
+arm_from_environment()

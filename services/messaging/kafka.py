@@ -1,0 +1,176 @@
+"""The Kafka client as this product uses it: options that hold, closing that ends, a decoded record."""
+
+import asyncio
+import contextlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+from uuid import UUID
+
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka.coordinator.assignors.roundrobin import RoundRobinPartitionAssignor
+from aiokafka.errors import KafkaError
+from aiokafka.structs import ConsumerRecord
+
+from services.clock import read
+from services.errors import Poison
+
+CASES: Final = "cases"
+DIRECTORY: Final = "directory"
+CALL_SECONDS: Final = 10.0
+# What a client raises when the broker or the way to it is at fault, never the record.
+AWAY: Final = (KafkaError, OSError, asyncio.TimeoutError)
+
+
+def _access(settings: Any) -> dict[str, Any]:
+    """Bootstrap servers and, where the site sets a user, SCRAM."""
+    options: dict[str, Any] = {"bootstrap_servers": settings.kafka_bootstrap_servers}
+    if settings.kafka_username:
+        options |= {
+            "security_protocol": settings.kafka_security_protocol,
+            "sasl_mechanism": "SCRAM-SHA-256",
+            "sasl_plain_username": settings.kafka_username,
+            "sasl_plain_password": settings.kafka_password.get_secret_value(),
+        }
+        if "SSL" in settings.kafka_security_protocol:
+            from aiokafka.helpers import create_ssl_context
+
+            options["ssl_context"] = create_ssl_context()
+    return options
+
+
+def new_producer(settings: Any, name: str, *, max_bytes: int = 262_144) -> AIOKafkaProducer:
+    """An idempotent producer with every acknowledgement; not started."""
+    return AIOKafkaProducer(
+        **_access(settings),
+        client_id=name,
+        acks="all",
+        enable_idempotence=True,
+        compression_type="lz4",
+        linger_ms=0,
+        max_batch_size=65_536,
+        max_request_size=max_bytes,
+        request_timeout_ms=15_000,
+        retry_backoff_ms=50,
+        metadata_max_age_ms=30_000,
+    )
+
+
+def new_consumer(
+    settings: Any, name: str, *, group: str | None = None, instance: str | None = None
+) -> AIOKafkaConsumer:
+    """A consumer that never commits by itself and never resets an offset silently; not started.
+
+    With ``group`` it is a static member under round robin: the sticky assignor and members
+    without a fixed name have known faults (aiokafka 1175, 1176, 848).
+    """
+    options: dict[str, Any] = {}
+    if group:
+        options = {
+            "group_id": group,
+            "group_instance_id": instance,
+            "partition_assignment_strategy": (RoundRobinPartitionAssignor,),
+            "session_timeout_ms": 10_000,
+            "heartbeat_interval_ms": 2_000,
+            "max_poll_interval_ms": 300_000,
+            "rebalance_timeout_ms": 10_000,
+        }
+    return AIOKafkaConsumer(
+        **_access(settings),
+        **options,
+        client_id=name,
+        enable_auto_commit=False,
+        auto_offset_reset="none",
+        fetch_max_wait_ms=500,
+        retry_backoff_ms=50,
+        metadata_max_age_ms=30_000,
+        isolation_level="read_committed",
+    )
+
+
+async def close(client: AIOKafkaConsumer | AIOKafkaProducer | None) -> None:
+    """Stop a client, or abandon it: ``stop()`` can wait for a lost broker for ever (aiokafka 1101)."""
+    if client is None:
+        return
+    with contextlib.suppress(Exception):
+        await asyncio.wait_for(client.stop(), CALL_SECONDS / 2)
+
+
+def headers_for_kafka(headers: Iterable[Iterable[str]]) -> list[tuple[str, bytes]]:
+    """The pairs stored with an outbox row, as the client wants them."""
+    return [(name, value.encode()) for name, value in headers]
+
+
+def headers_for_table(headers: Iterable[tuple[str, bytes | None]]) -> list[list[str]]:
+    """Headers of a record as text pairs; bytes that are no UTF-8 stay visible as escapes."""
+    return [[name, (value or b"").decode("utf-8", "backslashreplace")] for name, value in headers]
+
+
+def key_text(key: bytes | None) -> str:
+    """A record key as text, also when it is missing or broken."""
+    return (key or b"").decode("utf-8", "backslashreplace").replace("\0", "\\0")
+
+
+@dataclass(frozen=True)
+class Envelope:
+    """What the headers of an event say (contracts section 1)."""
+
+    event_id: UUID
+    source: str
+    type: str
+    case_id: UUID
+    sequence: int
+    episode: int
+    occurred_at: datetime
+    recorded_at: datetime
+    causation_id: UUID | None = None
+    correlation_id: str | None = None
+    traceparent: str | None = None
+
+
+@dataclass(frozen=True)
+class Incoming:
+    """One record as it came in, with everything needed to handle it now or later."""
+
+    topic: str
+    partition: int
+    offset: int
+    key: str
+    headers: list[list[str]]
+    data: bytes
+
+    @classmethod
+    def of(cls, record: ConsumerRecord) -> "Incoming":
+        """The record of the client, without the client."""
+        return cls(
+            record.topic,
+            record.partition,
+            record.offset,
+            key_text(record.key),
+            headers_for_table(record.headers),
+            record.value or b"",
+        )
+
+    def envelope(self) -> Envelope:
+        """The headers, checked. Raises ``Poison`` when one is missing or not what it must be."""
+        found = {name: value for name, value in self.headers}
+        try:
+            envelope = Envelope(
+                event_id=UUID(found["ce_id"]),
+                source=found["ce_source"],
+                type=found["ce_type"],
+                case_id=UUID(found["ce_subject"]),
+                sequence=int(found["ce_sequence"]),
+                episode=int(found.get("ce_episode", "1")),
+                occurred_at=read(found["ce_time"]),
+                recorded_at=read(found["ce_recordedtime"]),
+                causation_id=UUID(cause) if (cause := found.get("ce_causationid")) else None,
+                correlation_id=found.get("ce_correlationid"),
+                traceparent=found.get("ce_traceparent"),
+            )
+        except (KeyError, ValueError) as error:
+            raise Poison(f"header missing or broken: {type(error).__name__}") from error
+        if self.key != str(envelope.case_id) or envelope.sequence < 1:
+            raise Poison("the record key is not the subject, or the sequence is below 1")
+        return envelope

@@ -1,0 +1,127 @@
+"""What a running process of a service holds: pool, clock, directory copy, tokens, wake-ups."""
+
+import asyncio
+import time
+from contextlib import AbstractAsyncContextManager
+from typing import Any
+
+import asyncpg
+import httpx
+import orjson
+
+from services.auth import TokenVerifier
+from services.clock import Clock
+from services.directory import DirectoryCopy
+from services.ids import new_id
+from services.service import Service
+from services.settings import ServiceSettings
+from services.unit_of_work import Actor, UnitOfWork, open_unit_of_work
+
+
+async def _prepare(connection: asyncpg.Connection) -> None:
+    await connection.set_type_codec(
+        "jsonb",
+        schema="pg_catalog",
+        encoder=lambda value: orjson.dumps(value, default=str).decode(),
+        decoder=orjson.loads,
+    )
+
+
+class Runtime:
+    """One process of one service."""
+
+    def __init__(self, service: Service, settings: ServiceSettings, pool: asyncpg.Pool) -> None:
+        self.service = service
+        self.settings = settings
+        self.pool = pool
+        self.clock = Clock()
+        self.directory = DirectoryCopy()
+        self.tokens = TokenVerifier(self)
+        self.http = httpx.AsyncClient(timeout=10, trust_env=False)
+        self.instance = f"{service.name}-{new_id()}"
+        self.outbox_wakeup = asyncio.Event()
+        self.consumed = asyncio.Condition()
+        self.outbox_written = False
+        self.writes_allowed = True
+        self.progress: dict[str, Any] = {}
+        self.worker_alive = False
+        self.last_consumed_monotonic = time.monotonic()
+        self.state: dict[str, Any] = {}
+        self._service_token: tuple[float, str] | None = None
+
+    @classmethod
+    async def open(cls, service: Service, settings: ServiceSettings | None = None) -> "Runtime":
+        """Connect to the database and take over the directory copy."""
+        settings = settings or service.settings()
+        pool = await asyncpg.create_pool(
+            settings.database_url.get_secret_value(),
+            min_size=1,
+            max_size=settings.pool_size,
+            init=_prepare,
+            command_timeout=30,
+            server_settings={"application_name": f"liandiao-{service.name}"},
+        )
+        runtime = cls(service, settings, pool)
+        await runtime.refresh_directory()
+        return runtime
+
+    async def close(self) -> None:
+        """Give everything back."""
+        await self.http.aclose()
+        await asyncio.wait_for(self.pool.close(), 10)
+
+    async def refresh_directory(self) -> None:
+        """Load directory entries and set the test clock from them."""
+        await self.directory.load(self.pool)
+        self.directory_changed()
+
+    def directory_changed(self) -> None:
+        """Take over what depends on the directory; called by the directory reader too."""
+        if self.settings.test_installation:
+            self.clock.advance_to_offset(self.directory.clock_offset_seconds())
+
+    def unit_of_work(
+        self,
+        *,
+        actor: Actor | None = None,
+        organisation: str = "*",
+        readonly: bool = False,
+        **context: Any,
+    ) -> AbstractAsyncContextManager[UnitOfWork]:
+        """One transaction, by default as the service itself."""
+        return open_unit_of_work(
+            self,
+            actor=actor or Actor(self.service.name),
+            organisation=organisation,
+            readonly=readonly,
+            **context,
+        )
+
+    def wake(self) -> None:
+        """After a commit: tell relay and sequencer of this process that there may be work."""
+        self.outbox_wakeup.set()
+
+    async def notify_consumed(self) -> None:
+        """After a consumer's commit: wake requests that wait with ``Case-After``."""
+        self.last_consumed_monotonic = time.monotonic()
+        async with self.consumed:
+            self.consumed.notify_all()
+
+    def progress_age_seconds(self) -> float:
+        """Seconds for which this service may not have heard everything; 0 when it is level."""
+        lag = self.progress.get("lag_records", 0)
+        return time.monotonic() - self.last_consumed_monotonic if lag else 0.0
+
+    async def service_token(self) -> str:
+        """An access token for this service itself (client credentials), renewed in time."""
+        if self._service_token and self._service_token[0] > time.time():
+            return self._service_token[1]
+        answer = await self.http.post(
+            f"{self.settings.routing_url}/oauth/token",
+            data={"grant_type": "client_credentials"},
+            auth=(self.settings.client_id, self.settings.client_secret.get_secret_value()),
+        )
+        answer.raise_for_status()
+        body = answer.json()
+        self._service_token = (time.time() + body["expires_in"] * 0.8, body["access_token"])
+        return body["access_token"]

@@ -1,0 +1,143 @@
+"""A service as a value: what it serves, hears, runs and owns."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from uuid import UUID
+
+import sqlalchemy as sa
+from fastapi import APIRouter
+
+from services.events.envelope import Event
+from services.settings import ServiceSettings
+
+if TYPE_CHECKING:
+    from services.runtime import Runtime
+    from services.unit_of_work import UnitOfWork
+
+E = TypeVar("E", bound=Event)
+
+
+@dataclass(frozen=True)
+class Received(Generic[E]):
+    """An event as it was heard, with its envelope."""
+
+    data: E
+    event_id: UUID
+    type: str
+    source: str
+    case_id: UUID
+    sequence: int
+    episode: int
+    occurred_at: datetime
+    recorded_at: datetime
+    causation_id: str | None
+    correlation_id: str | None
+    traceparent: str | None
+    topic: str
+    partition: int
+    offset: int
+    headers: tuple[tuple[str, str], ...]
+
+
+Handler = Callable[[Received[Any], "UnitOfWork"], Awaitable[None]]
+
+
+@dataclass(frozen=True)
+class Subscription:
+    """One event class and who handles it."""
+
+    event: type[Event]
+    handler: Handler
+    even_when_closed: bool = False
+
+
+def on(event: type[E], handler: Handler, *, even_when_closed: bool = False) -> Subscription:
+    """Subscribe; events of an older episode or a closed case reach only ``even_when_closed``."""
+    return Subscription(event, handler, even_when_closed)
+
+
+@dataclass(frozen=True)
+class Command:
+    """A command from an agency's ``in`` topic, its bytes already JSON and its id a UUID."""
+
+    connection: str
+    command_id: UUID
+    type: str
+    subject: str | None
+    data: dict[str, Any]
+    traceparent: str | None
+    topic: str
+    partition: int
+    offset: int
+
+
+CommandHandler = Callable[[Command, "UnitOfWork"], Awaitable[dict[str, Any]]]
+JobHandler = Callable[[UUID, dict[str, Any], "Runtime"], Awaitable[None]]
+
+
+@dataclass(frozen=True)
+class Loop:
+    """Periodic work: ``run`` answers how much it did; idle rounds wait ``idle_seconds``."""
+
+    name: str
+    run: Callable[["Runtime"], Awaitable[int]]
+    idle_seconds: float = 1.0
+    lease: bool = True
+
+
+@dataclass(frozen=True)
+class Sequenced:
+    """A table whose rows the sequencer numbers after commit, gapless per ``group`` column.
+
+    ``number`` is null until given; ``order`` is a bigint identity that tells commit-safe order.
+    """
+
+    table: str
+    group: str
+    number: str
+    order: str = "id"
+    on_numbered: Callable[["Runtime", list[Any]], Awaitable[None]] | None = None
+
+
+@dataclass(frozen=True)
+class Service:
+    """One of the four services, complete."""
+
+    name: str
+    title: str
+    description: str
+    router: Callable[[], APIRouter]
+    settings: type[ServiceSettings]
+    metadata: sa.MetaData
+    extra_ddl: tuple[str, ...] = ()
+    consumes: tuple[Subscription, ...] = ()
+    commands: Mapping[str, CommandHandler] = field(default_factory=dict)
+    answers_unknown_commands: bool = False
+    jobs: Mapping[str, JobHandler] = field(default_factory=dict)
+    loops: tuple[Loop, ...] = ()
+    sequenced: tuple[Sequenced, ...] = ()
+    on_start: Callable[["Runtime"], Awaitable[None]] | None = None
+    doctor: Callable[["Runtime"], Awaitable[list[str]]] | None = None
+    # Figures for /health/ready and /metrics: name -> async function of the runtime.
+    figures: Mapping[str, Callable[["Runtime"], Awaitable[float]]] = field(default_factory=dict)
+
+    @property
+    def source(self) -> str:
+        """``ce_source`` of this service's events."""
+        return f"/{self.name}"
+
+
+NAMES = ("intake", "routing", "mediation", "notification")
+
+
+def load(name: str) -> Service:
+    """The service of that name, imported alone."""
+    if name not in NAMES:
+        raise SystemExit(f"there is no service of that name; choose one of {', '.join(NAMES)}")
+    import importlib
+
+    service = getattr(importlib.import_module(f"{name}.wiring"), name.upper())
+    assert isinstance(service, Service)
+    return service

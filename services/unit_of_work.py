@@ -1,0 +1,370 @@
+"""The only place that commits: state, outbox, audit and idempotent answer in one transaction."""
+
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+import asyncpg
+import orjson
+
+from services.clock import wire
+from services.errors import Conflict, Internal, NotFound, Unavailable
+from services.events.envelope import Event, payload
+from services.ids import new_id
+from services.messaging.failpoints import failpoint
+from services.telemetry import current_traceparent, request_id
+
+if TYPE_CHECKING:
+    from services.auth import Caller
+    from services.runtime import Runtime
+
+MAX_EVENT_BYTES = 64 * 1024
+
+
+@dataclass
+class CaseStream:
+    """The head of this service's own stream of one case."""
+
+    case_id: UUID
+    case_number: str | None
+    episode: int
+    closed: bool
+    last_sequence: int
+
+
+@dataclass(frozen=True)
+class EmittedEvent:
+    """What an emitted event is called."""
+
+    event_id: UUID
+    sequence: int
+    type: str
+
+
+@dataclass(frozen=True)
+class Actor:
+    """Who stands behind a change: a client, a party, or the service itself."""
+
+    name: str
+    organisation: str | None = None
+    acted_by: str | None = None
+
+
+@dataclass
+class _Pending:
+    outbox: list[tuple[Any, ...]] = field(default_factory=list)
+    audit: list[tuple[Any, ...]] = field(default_factory=list)
+    jobs: list[tuple[Any, ...]] = field(default_factory=list)
+
+
+class UnitOfWork:
+    """One transaction and everything that must stand or fall with it."""
+
+    def __init__(
+        self,
+        runtime: "Runtime",
+        db: asyncpg.Connection,
+        now: datetime,
+        actor: Actor,
+        *,
+        caller: "Caller | None" = None,
+        causation_id: str | None = None,
+        correlation_id: str | None = None,
+        traceparent: str | None = None,
+    ) -> None:
+        self.runtime = runtime
+        self.db = db
+        self.now = now
+        self.actor = actor
+        self.caller = caller
+        self.purpose: str | None = None
+        self.causation_id = causation_id
+        self.correlation_id = correlation_id or request_id()
+        self.traceparent = traceparent or current_traceparent()
+        self.streams: dict[UUID, CaseStream] = {}
+        self._touched: set[UUID] = set()
+        self._pending = _Pending()
+
+    # -- the case's own stream ---------------------------------------------------------------
+
+    async def lock_case(
+        self,
+        case_id: UUID,
+        *,
+        create: bool = False,
+        case_number: str | None = None,
+        episode: int = 1,
+    ) -> CaseStream:
+        """Lock the case row; with ``create`` make it when new. Raises ``NotFound``."""
+        if case_id in self.streams:
+            return self.streams[case_id]
+        if create:
+            row = await self.db.fetchrow(
+                """INSERT INTO case_stream (case_id, case_number, episode) VALUES ($1, $2, $3)
+                   ON CONFLICT (case_id) DO UPDATE
+                   SET case_number = coalesce(case_stream.case_number, excluded.case_number)
+                   RETURNING case_number, episode, closed, last_sequence""",
+                case_id,
+                case_number,
+                episode,
+            )
+        else:
+            row = await self.db.fetchrow(
+                """SELECT case_number, episode, closed, last_sequence FROM case_stream
+                   WHERE case_id = $1 FOR UPDATE""",
+                case_id,
+            )
+        if row is None:
+            raise NotFound()
+        stream = CaseStream(
+            case_id, row["case_number"], row["episode"], row["closed"], row["last_sequence"]
+        )
+        self.streams[case_id] = stream
+        return stream
+
+    def adopt_new_case(self, case_id: UUID, case_number: str) -> CaseStream:
+        """A case row that this transaction makes: inserted with the flush, nothing to lock."""
+        stream = CaseStream(case_id, case_number, 1, False, 0)
+        self.streams[case_id] = stream
+        self._touched.add(case_id)
+        return stream
+
+    def set_case(
+        self, case_id: UUID, *, episode: int | None = None, closed: bool | None = None
+    ) -> None:
+        """Change this service's copy of the round or of open/closed; the row must be locked."""
+        stream = self.streams[case_id]
+        if episode is not None:
+            stream.episode = episode
+        if closed is not None:
+            stream.closed = closed
+        self._touched.add(case_id)
+
+    def emit(self, event: Event, *, occurred_at: datetime | None = None) -> EmittedEvent:
+        """Add an event to the outbox under the next sequence of its case.
+
+        The case row must be locked. Raises ``Conflict`` when the payload exceeds 64 KiB.
+        """
+        stream = self.streams.get(event.case_id)
+        if stream is None:
+            raise RuntimeError("emit before lock_case")
+        body = payload(event)
+        if stream.case_number and "case_number" not in body:
+            body["case_number"] = stream.case_number
+        data = orjson.dumps(body)
+        if len(data) > MAX_EVENT_BYTES:
+            raise Conflict("the event would exceed 64 KiB")
+        stream.last_sequence += 1
+        self._touched.add(event.case_id)
+        event_id = new_id()
+        spec = event.spec
+        headers = [
+            ["content-type", "application/json; charset=utf-8"],
+            ["ce_specversion", "1.0"],
+            ["ce_id", str(event_id)],
+            ["ce_source", self.runtime.service.source],
+            ["ce_type", spec.type],
+            ["ce_subject", str(event.case_id)],
+            ["ce_time", wire(occurred_at or self.now)],
+            ["ce_recordedtime", wire(self.now)],
+            ["ce_sequence", f"{stream.last_sequence:010d}"],
+            ["ce_episode", str(stream.episode)],
+            ["ce_dataschema", f"urn:liandiao:schema:{spec.type}"],
+            ["ce_correlationid", self.correlation_id],
+            ["ce_traceparent", self.traceparent],
+        ]
+        if self.causation_id:
+            headers.append(["ce_causationid", self.causation_id])
+        self._pending.outbox.append(
+            (
+                event_id,
+                self.runtime.settings.cases_topic,
+                str(event.case_id),
+                stream.last_sequence,
+                spec.type,
+                json.dumps(headers),
+                data,
+                self.now,
+            )
+        )
+        return EmittedEvent(event_id, stream.last_sequence, spec.type)
+
+    # -- other things that stand or fall with the transaction --------------------------------
+
+    def publish_directory(
+        self, key: str, value: dict[str, Any] | None, *, version: int | None = None
+    ) -> None:
+        """Publish an entry of the compacted topic ``directory``; readers keep the highest version.
+
+        ``version`` defaults to this transaction's instant in microseconds.
+        """
+        event_id = new_id()
+        version = version or int(self.now.timestamp() * 1_000_000)
+        headers = [
+            ["content-type", "application/json; charset=utf-8"],
+            ["ce_specversion", "1.0"],
+            ["ce_id", str(event_id)],
+            ["ce_source", self.runtime.service.source],
+            ["ce_type", "liandiao.directory.published.v1"],
+            ["ce_time", wire(self.now)],
+        ]
+        data = None if value is None else orjson.dumps({**value, "version": version})
+        self._pending.outbox.append(
+            (event_id, "directory", key, None, "directory", json.dumps(headers), data, self.now)
+        )
+
+    def audit(
+        self,
+        action: str,
+        *,
+        case_id: UUID | None = None,
+        subject: str | None = None,
+        detail: dict[str, Any] | None = None,
+        purpose: str | None = None,
+    ) -> None:
+        """Record who did what; ``detail`` holds codes and ids, never personal data."""
+        self._pending.audit.append(
+            (
+                new_id(),
+                action,
+                case_id,
+                subject,
+                self.actor.name,
+                self.actor.organisation,
+                self.actor.acted_by,
+                purpose or self.purpose,
+                self.correlation_id,
+                json.dumps(detail or {}),
+                self.now,
+            )
+        )
+
+    def enqueue(
+        self,
+        kind: str,
+        payload_: dict[str, Any],
+        *,
+        run_after: datetime | None = None,
+        key: str | None = None,
+    ) -> UUID:
+        """Add a job, at most once per ``key``; it starts after commit."""
+        job_id = new_id()
+        self._pending.jobs.append((job_id, kind, key, json.dumps(payload_), run_after or self.now))
+        return job_id
+
+    @property
+    def sequences(self) -> dict[str, int]:
+        """``{service: sequence}`` of the case this unit of work wrote, for ``Case-Sequence``."""
+        touched = [self.streams[c] for c in self._touched if self.streams[c].last_sequence]
+        if not touched:
+            return {}
+        return {self.runtime.service.name: max(s.last_sequence for s in touched)}
+
+    async def flush(self) -> None:
+        """Write outbox, stream heads, audit and jobs; called once, right before commit."""
+        failpoint("unit_of_work.before_flush")
+        pending, self._pending = self._pending, _Pending()
+        if pending.outbox and not self.runtime.writes_allowed:
+            raise Unavailable("writes wait for recovery")
+        if self._touched:
+            rows = [self.streams[c] for c in self._touched]
+            await self.db.execute(
+                """INSERT INTO case_stream (case_id, case_number, episode, closed, last_sequence)
+                   SELECT * FROM unnest($1::uuid[], $2::text[], $3::int[], $4::bool[], $5::bigint[])
+                   ON CONFLICT (case_id) DO UPDATE SET episode = excluded.episode,
+                     closed = excluded.closed, last_sequence = excluded.last_sequence,
+                     case_number = coalesce(case_stream.case_number, excluded.case_number)""",
+                [r.case_id for r in rows],
+                [r.case_number for r in rows],
+                [r.episode for r in rows],
+                [r.closed for r in rows],
+                [r.last_sequence for r in rows],
+            )
+        if pending.outbox:
+            columns = list(zip(*pending.outbox, strict=True))
+            await self.db.execute(
+                """INSERT INTO outbox
+                     (event_id, topic, key, sequence, type, headers, data, recorded_at)
+                   SELECT event_id, topic, key, sequence, type, headers::jsonb, data, recorded_at
+                   FROM unnest($1::uuid[], $2::text[], $3::text[], $4::bigint[], $5::text[],
+                               $6::text[], $7::bytea[], $8::timestamptz[])
+                     WITH ORDINALITY AS t(event_id, topic, key, sequence, type, headers, data,
+                                          recorded_at, n)
+                   ORDER BY n""",
+                *[list(c) for c in columns],
+            )
+            self.runtime.outbox_written = True
+        if pending.audit:
+            columns = list(zip(*pending.audit, strict=True))
+            await self.db.execute(
+                """INSERT INTO audit_entry (id, action, case_id, subject, actor, organisation,
+                     acted_by, purpose, correlation_id, detail, recorded_at)
+                   SELECT id, action, case_id, subject, actor, organisation, acted_by, purpose,
+                     correlation_id, detail::jsonb, recorded_at
+                   FROM unnest($1::uuid[], $2::text[], $3::uuid[], $4::text[], $5::text[],
+                     $6::text[], $7::text[], $8::text[], $9::text[], $10::text[],
+                     $11::timestamptz[])
+                   AS t(id, action, case_id, subject, actor, organisation, acted_by, purpose,
+                     correlation_id, detail, recorded_at)""",
+                *[list(c) for c in columns],
+            )
+        if pending.jobs:
+            columns = list(zip(*pending.jobs, strict=True))
+            await self.db.execute(
+                """INSERT INTO job (id, kind, key, payload, run_after)
+                   SELECT id, kind, key, payload::jsonb, run_after
+                   FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::timestamptz[])
+                     AS t(id, kind, key, payload, run_after)
+                   ON CONFLICT (key) DO NOTHING""",
+                *[list(c) for c in columns],
+            )
+        failpoint("unit_of_work.before_commit")
+
+
+async def begin(
+    db: asyncpg.Connection, organisation: str, offset: timedelta
+) -> datetime:
+    """Set the row-level-security variable of the open transaction and read its instant (UTC)."""
+    now = await db.fetchval(
+        "SELECT now() FROM (SELECT set_config('liandiao.organisation', $1, true)) AS s", organisation
+    )
+    if not isinstance(now, datetime):
+        raise Internal()
+    return now + offset
+
+
+@asynccontextmanager
+async def open_unit_of_work(
+    runtime: "Runtime",
+    *,
+    actor: Actor,
+    caller: "Caller | None" = None,
+    organisation: str = "*",
+    readonly: bool = False,
+    causation_id: str | None = None,
+    correlation_id: str | None = None,
+    traceparent: str | None = None,
+) -> AsyncIterator[UnitOfWork]:
+    """One transaction; commits when the body ends, rolls back when it raises."""
+    async with runtime.pool.acquire() as db:
+        async with db.transaction(readonly=readonly):
+            now = await begin(db, organisation, runtime.clock.offset)
+            uow = UnitOfWork(
+                runtime,
+                db,
+                now,
+                actor,
+                caller=caller,
+                causation_id=causation_id,
+                correlation_id=correlation_id,
+                traceparent=traceparent,
+            )
+            yield uow
+            if not readonly:
+                await uow.flush()
+        failpoint("unit_of_work.after_commit")
+    runtime.wake()
