@@ -1,0 +1,1 @@
+"""The embedded stack: real PostgreSQL and Kafka, the four services, and who watches them."""
