@@ -40,6 +40,8 @@ class Runtime:
         self.http = httpx.AsyncClient(timeout=10, trust_env=False)
         self.instance = f"{service.name}-{new_id()}"
         self.outbox_wakeup = asyncio.Event()
+        self.sequencer_wakeup = asyncio.Event()
+        self.jobs_wakeup = asyncio.Event()
         self.consumed = asyncio.Condition()
         self.outbox_written = False
         self.writes_allowed = True
@@ -100,6 +102,8 @@ class Runtime:
     def wake(self) -> None:
         """After a commit: tell relay and sequencer of this process that there may be work."""
         self.outbox_wakeup.set()
+        self.sequencer_wakeup.set()
+        self.jobs_wakeup.set()
 
     async def notify_consumed(self) -> None:
         """After a consumer's commit: wake requests that wait with ``Case-After``."""

@@ -17,6 +17,8 @@ class SharedSettings(BaseSettings):
     kafka_sasl_mechanism: str = Field("SCRAM-SHA-256", alias="KAFKA_SASL_MECHANISM")
     cases_topic: str = Field("cases", alias="LIANDIAO_CASES_TOPIC")
     generation: int = Field(1, alias="LIANDIAO_GENERATION")
+    # Names this work process among those of its service; two may not share it (static membership).
+    instance: str = Field("0", alias="LIANDIAO_INSTANCE")
     bind: str = Field("127.0.0.1", alias="LIANDIAO_BIND")
     keys_dir: Path = Field(Path(".liandiao/keys"), alias="LIANDIAO_KEYS_DIR")
     samples_dir: Path = Field(Path("samples"), alias="LIANDIAO_SAMPLES_DIR")

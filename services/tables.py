@@ -64,6 +64,13 @@ def add_chassis_tables(metadata: sa.MetaData) -> None:
         comment="Every event this service ever emitted; the record from which Kafka is rebuilt",
     )
     sa.Index("ix_outbox_unpublished", outbox.c.id, postgresql_where=outbox.c.published_at.is_(None))
+    sa.Index(
+        "ix_outbox_held",
+        outbox.c.topic,
+        outbox.c.key,
+        postgresql_where=sa.and_(outbox.c.held_reason.is_not(None), outbox.c.published_at.is_(None)),
+    )
+    sa.Index("ix_outbox_place", outbox.c.topic, outbox.c.partition, outbox.c.offset)
     sa.Table(
         "inbox",
         metadata,

@@ -65,17 +65,17 @@ class Memory:
         self._changed: set[tuple[str, UUID]] = set()
         self.heads: dict[tuple[str, UUID], Head] = {}
         self.rounds: dict[UUID, Round] = {}
-        self.parked: dict[str, str] = {}
+        self.parked: dict[str, tuple[str, str | None]] = {}
 
     async def load(self, keys: Iterable[str], subjects: Iterable[tuple[str, UUID]]) -> None:
         """Lock the parked keys, then read heads and rounds: in this order."""
         for row in await self._db.fetch(
-            """SELECT key, code FROM parked_case WHERE consumer = $1 AND key = ANY($2::text[])
+            """SELECT key, code, source FROM parked_case WHERE consumer = $1 AND key = ANY($2::text[])
                ORDER BY key FOR UPDATE""",
             self._consumer,
             sorted(set(keys)),
         ):
-            self.parked[row["key"]] = row["code"]
+            self.parked[row["key"]] = (row["code"], row["source"])
         wanted = sorted(set(subjects))
         for row in await self._db.fetch(
             """SELECT i.source, i.case_id, i.sequence, i.event_id

@@ -15,6 +15,7 @@ from aiokafka.structs import ConsumerRecord
 
 from services.clock import read
 from services.errors import Poison
+from services.settings import ServiceSettings
 
 CASES: Final = "cases"
 DIRECTORY: Final = "directory"
@@ -23,27 +24,10 @@ CALL_SECONDS: Final = 10.0
 AWAY: Final = (KafkaError, OSError, asyncio.TimeoutError)
 
 
-def _access(settings: Any) -> dict[str, Any]:
-    """Bootstrap servers and, where the site sets a user, SCRAM."""
-    options: dict[str, Any] = {"bootstrap_servers": settings.kafka_bootstrap_servers}
-    if settings.kafka_username:
-        options |= {
-            "security_protocol": settings.kafka_security_protocol,
-            "sasl_mechanism": "SCRAM-SHA-256",
-            "sasl_plain_username": settings.kafka_username,
-            "sasl_plain_password": settings.kafka_password.get_secret_value(),
-        }
-        if "SSL" in settings.kafka_security_protocol:
-            from aiokafka.helpers import create_ssl_context
-
-            options["ssl_context"] = create_ssl_context()
-    return options
-
-
-def new_producer(settings: Any, name: str, *, max_bytes: int = 262_144) -> AIOKafkaProducer:
+def new_producer(settings: ServiceSettings, name: str, *, max_bytes: int = 262_144) -> AIOKafkaProducer:
     """An idempotent producer with every acknowledgement; not started."""
     return AIOKafkaProducer(
-        **_access(settings),
+        **settings.kafka_client(),
         client_id=name,
         acks="all",
         enable_idempotence=True,
@@ -58,7 +42,7 @@ def new_producer(settings: Any, name: str, *, max_bytes: int = 262_144) -> AIOKa
 
 
 def new_consumer(
-    settings: Any, name: str, *, group: str | None = None, instance: str | None = None
+    settings: ServiceSettings, name: str, *, group: str | None = None, instance: str | None = None
 ) -> AIOKafkaConsumer:
     """A consumer that never commits by itself and never resets an offset silently; not started.
 
@@ -77,7 +61,7 @@ def new_consumer(
             "rebalance_timeout_ms": 10_000,
         }
     return AIOKafkaConsumer(
-        **_access(settings),
+        **settings.kafka_client(),
         **options,
         client_id=name,
         enable_auto_commit=False,

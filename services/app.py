@@ -1,0 +1,222 @@
+"""The application factory: one FastAPI application per service, the same for every one."""
+
+import asyncio
+import time
+import uuid
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from typing import Any
+
+from fastapi import FastAPI, Request, Response
+from fastapi.responses import JSONResponse
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from services import problem, telemetry
+from services.errors import NotAcceptable, TooLarge, UnsupportedMediaType
+from services.problem import ProblemView
+from services.runtime import Runtime
+from services.service import Service
+
+MAX_BODY_BYTES = 1024 * 1024
+VERSION = "0.1.0"
+
+
+class Edge:
+    """The outermost layer: ids, body limit, JSON only, metrics. Pure ASGI, since it runs always."""
+
+    def __init__(self, app: ASGIApp, service: str) -> None:
+        self.app = app
+        self.service = service
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        headers = {k: v for k, v in scope["headers"]}
+        given = headers.get(b"x-request-id", b"").decode("ascii", "replace")
+        try:
+            request_id = str(uuid.UUID(given))
+        except ValueError:
+            request_id = str(uuid.uuid4())
+        traceparent = headers.get(b"traceparent", b"").decode("ascii", "replace")
+        if len(traceparent) != 55 or traceparent.count("-") != 3:
+            traceparent = telemetry.new_traceparent()
+        telemetry.bind(request_id, traceparent)
+        started = time.perf_counter()
+        status = 500
+
+        async def watched(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                message["headers"] = [
+                    *message.get("headers", []),
+                    (b"x-request-id", request_id.encode()),
+                    (b"traceparent", traceparent.encode()),
+                    (b"cache-control", b"no-store"),
+                    (b"x-content-type-options", b"nosniff"),
+                ]
+            await send(message)
+
+        refusal = self._refusal(scope["method"], headers, scope["path"])
+        if refusal is not None:
+            await problem.response(refusal)(scope, receive, watched)
+        else:
+            await self._within_limit(scope, receive, watched)
+        route = getattr(scope.get("route"), "path", "unmatched")
+        telemetry.REQUESTS.labels(self.service, route, scope["method"], status).inc()
+        telemetry.REQUEST_SECONDS.labels(self.service, route).observe(time.perf_counter() - started)
+
+    @staticmethod
+    def _refusal(method: str, headers: dict[bytes, bytes], path: str) -> Any:
+        accept = headers.get(b"accept", b"*/*").decode("latin-1")
+        if path.startswith("/v1/") and not any(
+            part in accept for part in ("*/*", "application/json", "application/*", "problem+json")
+        ):
+            return NotAcceptable()
+        if method in ("POST", "PUT", "PATCH"):
+            length = headers.get(b"content-length")
+            if length is not None and length.isdigit() and int(length) > MAX_BODY_BYTES:
+                return TooLarge()
+            kind = headers.get(b"content-type", b"").decode("latin-1").split(";")[0].strip().lower()
+            has_body = (length not in (None, b"0")) or b"transfer-encoding" in headers
+            if path.startswith("/v1/") and has_body and kind != "application/json":
+                return UnsupportedMediaType()
+        return None
+
+    async def _within_limit(self, scope: Scope, receive: Receive, send: Send) -> None:
+        seen = 0
+        too_large = False
+
+        async def counted() -> Message:
+            nonlocal seen, too_large
+            message = await receive()
+            seen += len(message.get("body", b""))
+            if seen > MAX_BODY_BYTES:
+                too_large = True
+                raise TooLarge()
+            return message
+
+        await self.app(scope, counted, send)
+
+
+async def _measure_loop_lag(service: str) -> None:
+    while True:
+        before = time.perf_counter()
+        await asyncio.sleep(0.5)
+        telemetry.LOOP_LAG.labels(service).set(max(0.0, time.perf_counter() - before - 0.5))
+
+
+async def _refresh_directory(runtime: Runtime) -> None:
+    while True:
+        await asyncio.sleep(2)
+        with suppress(Exception):
+            await runtime.refresh_directory()
+
+
+async def ready(runtime: Runtime) -> tuple[bool, dict[str, Any]]:
+    """Whether this process can do its work, and the figures behind the answer."""
+    answer: dict[str, Any] = {"service": runtime.service.name, "version": VERSION}
+    try:
+        async with asyncio.timeout(2):
+            row = await runtime.pool.fetchrow(
+                """SELECT (SELECT count(*) FROM parked_case) AS parked,
+                     (SELECT extract(epoch FROM clock_timestamp() - recorded_at) FROM outbox
+                      WHERE published_at IS NULL ORDER BY id LIMIT 1) AS oldest"""
+            )
+    except Exception as error:  # any failure of the database means: not ready
+        answer["database"] = type(error).__name__
+        return False, answer
+    answer["database"] = "ok"
+    answer["parked_cases"] = row["parked"]
+    oldest = max(0.0, float(row["oldest"] or 0) + runtime.clock.offset.total_seconds())
+    answer["oldest_unpublished_seconds"] = round(oldest, 3)
+    answer["writes_allowed"] = runtime.writes_allowed
+    telemetry.OLDEST_UNPUBLISHED.labels(runtime.service.name).set(oldest)
+    for name, figure in runtime.service.figures.items():
+        try:
+            value = round(await figure(runtime), 3)
+        except Exception as error:  # a figure must not hide the others
+            telemetry.log().warning("figure_failed", figure=name, error=type(error).__name__)
+            continue
+        answer[name] = value
+        telemetry.FIGURE.labels(runtime.service.name, name).set(value)
+    answer |= {k: v for k, v in runtime.progress.items() if isinstance(v, int | float | str | bool)}
+    fine = runtime.writes_allowed and not runtime.progress.get("stalled", False)
+    return fine, answer
+
+
+def create_app(service: Service, *, work: bool = False, runtime: Runtime | None = None) -> FastAPI:
+    """The service's application; with ``work`` it also runs relay, consumers, clocks and senders."""
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        running = runtime or await Runtime.open(service)
+        app.state.runtime = running
+        tasks = [asyncio.create_task(_measure_loop_lag(service.name))]
+        stop = asyncio.Event()
+        if service.on_start is not None:
+            await service.on_start(running)
+        if work:
+            from services.messaging.worker import run_work
+
+            tasks.append(asyncio.create_task(run_work(running, stop)))
+        else:
+            tasks.append(asyncio.create_task(_refresh_directory(running)))
+        telemetry.log().info("started", work=work)
+        yield
+        stop.set()
+        if work:
+            with suppress(Exception):
+                await asyncio.wait_for(asyncio.shield(tasks[1]), 5)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        if runtime is None:
+            with suppress(Exception):
+                await running.close()
+
+    app = FastAPI(
+        title=f"Liandiao {service.title}",
+        version=VERSION,
+        description=service.description,
+        lifespan=lifespan,
+        openapi_tags=[{"name": service.name, "description": service.description}],
+        contact={"name": "Liandiao"},
+        license_info={"name": "Apache-2.0", "identifier": "Apache-2.0"},
+        redoc_url=None,
+        separate_input_output_schemas=False,
+        responses={},
+    )
+    problem.install(app)
+    app.include_router(service.router(), tags=[service.name])
+
+    @app.get("/health/live", tags=["health"], summary="The process answers")
+    async def live() -> dict[str, str]:
+        return {"status": "ok"}
+
+    @app.get("/health/ready", tags=["health"], summary="The process can do its work")
+    async def readiness(request: Request) -> JSONResponse:
+        fine, answer = await ready(request.app.state.runtime)
+        return JSONResponse(answer, 200 if fine else 503)
+
+    @app.get("/metrics", tags=["health"], summary="Figures for Prometheus", include_in_schema=False)
+    async def metrics(request: Request) -> Response:
+        await ready(request.app.state.runtime)
+        return Response(generate_latest(telemetry.REGISTRY), media_type=CONTENT_TYPE_LATEST)
+
+    default_openapi = app.openapi
+
+    def openapi() -> dict[str, Any]:
+        document = default_openapi()
+        schemas = document.setdefault("components", {}).setdefault("schemas", {})
+        if "ProblemView" not in schemas:
+            view = ProblemView.model_json_schema(ref_template="#/components/schemas/{model}")
+            schemas |= view.pop("$defs", {})
+            schemas["ProblemView"] = view
+        return document
+
+    app.openapi = openapi  # type: ignore[method-assign]
+    app.add_middleware(Edge, service=service.name)
+    return app

@@ -1,0 +1,276 @@
+"""What endpoints depend on: the caller, a transaction, versions, read-your-writes."""
+
+import asyncio
+import re
+from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING, Annotated, Any, Final
+from uuid import UUID
+
+from fastapi import Depends, Header, Request, Response, Security
+from fastapi.security import OAuth2, SecurityScopes
+from fastapi.security.utils import get_authorization_scheme_param
+from limits import RateLimitItemPerSecond
+from limits.aio.storage import MemoryStorage
+from limits.aio.strategies import FixedWindowRateLimiter
+
+from services.auth import Caller, PartyCaller
+from services.errors import (
+    Behind,
+    FieldError,
+    Forbidden,
+    Malformed,
+    TooManyRequests,
+    Unauthenticated,
+    Unavailable,
+    VersionRequired,
+)
+from services.unit_of_work import Actor, UnitOfWork
+
+if TYPE_CHECKING:
+    from services.runtime import Runtime
+
+CASE_AFTER_WAIT_SECONDS: Final = 2.0
+_limiter: Final = FixedWindowRateLimiter(MemoryStorage())
+
+client_scheme = OAuth2(
+    flows={"clientCredentials": {"tokenUrl": "/oauth/token", "scopes": {}}},
+    scheme_name="client",
+    description="OAuth 2.0 client credentials; short ES256 tokens",
+    auto_error=False,
+)
+party_scheme = OAuth2(
+    flows={"clientCredentials": {"tokenUrl": "/v1/receipts/{number}/tokens", "scopes": {}}},
+    scheme_name="party",
+    description="A party's 15-minute token, exchanged for the receipt's secret",
+    auto_error=False,
+)
+
+
+def runtime_of(request: Request) -> "Runtime":
+    """The running process's own things."""
+    runtime: Runtime = request.app.state.runtime
+    return runtime
+
+
+async def _claims(request: Request) -> tuple[dict[str, Any], str]:
+    scheme, token = get_authorization_scheme_param(request.headers.get("Authorization"))
+    if scheme.lower() != "bearer" or not token:
+        raise Unauthenticated()
+    return await runtime_of(request).tokens.claims(token)
+
+
+async def _within_rate(runtime: "Runtime", client_id: str) -> None:
+    item = RateLimitItemPerSecond(runtime.settings.requests_per_second)
+    if not await _limiter.hit(item, runtime.service.name, client_id):
+        raise TooManyRequests(retry_after_seconds=1)
+
+
+async def _caller(
+    request: Request,
+    scopes: SecurityScopes,
+    _: Annotated[Any, Security(client_scheme)] = None,
+    acting_organisation: Annotated[
+        str | None,
+        Header(description="Which of the client's organisations acts; needed when it has several"),
+    ] = None,
+    acted_by: Annotated[
+        str | None,
+        Header(description="Id of the staff member who acts", pattern=r"^[A-Za-z0-9-]{1,64}$"),
+    ] = None,
+) -> Caller:
+    claims, use = await _claims(request)
+    if use != "token":
+        raise Unauthenticated()
+    held = frozenset(str(claims.get("scopes", "")).split())
+    if not held.issuperset(scopes.scopes):
+        raise Forbidden("the token lacks the scope of this operation")
+    organisations = tuple(claims.get("organisations") or ())
+    if acting_organisation is not None:
+        if acting_organisation not in organisations:
+            raise Forbidden("the client does not speak for the acting organisation")
+        organisation = acting_organisation
+    elif len(organisations) == 1:
+        organisation = organisations[0]
+    elif organisations:
+        fault = FieldError("#header/Acting-Organisation", "required", "name the organisation")
+        raise Malformed("the client speaks for several organisations", errors=[fault])
+    else:
+        organisation = ""
+    runtime = runtime_of(request)
+    if not getattr(request.state, "within_rate", False):
+        await _within_rate(runtime, str(claims["sub"]))
+        request.state.within_rate = True
+    entry = runtime.directory.organisation(organisation) if organisation else None
+    connection = str(claims.get("connection", ""))
+    known = runtime.directory.connection(connection)
+    if known is not None and not known.get("active", True):
+        raise Unauthenticated()
+    return Caller(
+        client_id=str(claims["sub"]),
+        connection=connection,
+        organisation=organisation,
+        organisations=organisations,
+        scopes=held,
+        organisation_kind=entry.get("kind") if entry else None,
+        acted_by=acted_by,
+        claims=claims,
+    )
+
+
+def requires(*scopes: str) -> Any:
+    """``Annotated[Caller, requires("case:read")]``: a client whose token has these scopes."""
+    return Security(_caller, scopes=list(scopes))
+
+
+async def _party(
+    request: Request, _: Annotated[Any, Security(party_scheme)] = None
+) -> PartyCaller:
+    claims, use = await _claims(request)
+    if use != "party-token" or claims.get("sub") != "party":
+        raise Unauthenticated()
+    party = PartyCaller(
+        UUID(claims["case_id"]), UUID(claims["party_id"]), f"party:{claims['party_id']}"
+    )
+    await _within_rate(runtime_of(request), party.client_id)
+    return party
+
+
+Party = Annotated[PartyCaller, Depends(_party)]
+
+
+# -- transactions ------------------------------------------------------------------------------
+
+
+async def _who(request: Request) -> tuple[Actor, Caller | None, str]:
+    """Who acts, for audit and row-level security; verification proper is the endpoint's ``requires``."""
+    scheme, token = get_authorization_scheme_param(request.headers.get("Authorization"))
+    if scheme.lower() != "bearer" or not token:
+        return Actor("anonymous"), None, ""
+    claims, use = await runtime_of(request).tokens.claims(token)
+    if use == "party-token":
+        return Actor(f"party:{claims.get('party_id')}"), None, ""
+    caller = await _caller(
+        request,
+        SecurityScopes(),
+        None,
+        request.headers.get("Acting-Organisation"),
+        request.headers.get("Acted-By"),
+    )
+    organisation = "*" if caller.is_service else caller.organisation
+    return Actor(caller.client_id, caller.organisation or None, caller.acted_by), caller, organisation
+
+
+_PART: Final = re.compile(r"^\s*([a-z]+)\s*=\s*([0-9]{1,10})\s*$")
+
+
+async def _wait_for(request: Request, case_after: str | None, case_id_header: str | None) -> None:
+    """Wait up to 2 s until this service has consumed what ``Case-After`` names. Raises ``Behind``."""
+    if not case_after:
+        return
+    wanted: list[tuple[str, int]] = []
+    for part in case_after.split(","):
+        match = _PART.match(part)
+        if match is None:
+            fault = FieldError("#header/Case-After", "pattern", "service=sequence")
+            raise Malformed("Case-After is not well formed", errors=[fault])
+        wanted.append((match[1], int(match[2])))
+    named = case_id_header or request.path_params.get("case_id") or request.query_params.get("case_id")
+    try:
+        case_id = UUID(str(named))
+    except ValueError:
+        fault = FieldError("#header/Case-Id", "required", "Case-After needs the case it is about")
+        raise Malformed("Case-After needs a Case-Id header here", errors=[fault]) from None
+    runtime = runtime_of(request)
+    loop = asyncio.get_running_loop()
+    end = loop.time() + CASE_AFTER_WAIT_SECONDS
+    while True:
+        rows = await runtime.pool.fetch(
+            """SELECT source, sequence FROM inbox WHERE consumer = $1 AND case_id = $2
+               UNION ALL SELECT $3, last_sequence FROM case_stream WHERE case_id = $2""",
+            f"{runtime.service.name}.cases",
+            case_id,
+            runtime.service.source,
+        )
+        reached = {r["source"].lstrip("/"): r["sequence"] for r in rows}
+        if all(reached.get(name, 0) >= sequence for name, sequence in wanted):
+            return
+        left = end - loop.time()
+        if left <= 0:
+            raise Behind(retry_after_seconds=1)
+        try:
+            async with asyncio.timeout(min(left, 0.1)):
+                async with runtime.consumed:
+                    await runtime.consumed.wait()
+        except TimeoutError:
+            continue
+
+
+CaseAfter = Annotated[
+    str | None,
+    Header(alias="Case-After", description="`service=sequence`: answer only after hearing that far"),
+]
+CaseIdHeader = Annotated[
+    str | None,
+    Header(alias="Case-Id", description="The case `Case-After` is about, where the path has none"),
+]
+
+
+async def unit_of_work(
+    request: Request,
+    response: Response,
+    case_after: CaseAfter = None,
+    case_id_header: CaseIdHeader = None,
+) -> AsyncIterator[UnitOfWork]:
+    """A transaction that commits before the answer leaves; sets ``Case-Sequence``."""
+    runtime = runtime_of(request)
+    if not runtime.writes_allowed:
+        raise Unavailable("writes wait for recovery", retry_after_seconds=5)
+    actor, caller, organisation = await _who(request)
+    await _wait_for(request, case_after, case_id_header)
+    async with runtime.unit_of_work(actor=actor, organisation=organisation, caller=caller) as uow:
+        yield uow
+        for name, sequence in uow.sequences.items():
+            response.headers["Case-Sequence"] = f"{name}={sequence:010d}"
+
+
+async def reader(
+    request: Request,
+    case_after: CaseAfter = None,
+    case_id_header: CaseIdHeader = None,
+) -> AsyncIterator[UnitOfWork]:
+    """A read-only transaction."""
+    actor, caller, organisation = await _who(request)
+    await _wait_for(request, case_after, case_id_header)
+    async with runtime_of(request).unit_of_work(
+        actor=actor, organisation=organisation, readonly=True, caller=caller
+    ) as uow:
+        yield uow
+
+
+Unit = Annotated[UnitOfWork, Depends(unit_of_work, scope="function")]
+Reader = Annotated[UnitOfWork, Depends(reader, scope="function")]
+
+
+# -- versions ----------------------------------------------------------------------------------
+
+
+def etag(response: Response, version: int) -> None:
+    """The row's version as a strong ETag."""
+    response.headers["ETag"] = f'"{version}"'
+
+
+async def _if_match(
+    if_match: Annotated[
+        str | None, Header(alias="If-Match", description="The ETag the caller last read")
+    ] = None,
+) -> int:
+    if if_match is None:
+        raise VersionRequired()
+    text = if_match.strip().strip('"')
+    if not text.isascii() or not text.isdigit() or len(text) > 18:
+        fault = FieldError("#header/If-Match", "pattern", "the ETag as it was given")
+        raise Malformed("If-Match is not well formed", errors=[fault])
+    return int(text)
+
+
+IfMatch = Annotated[int, Depends(_if_match)]
