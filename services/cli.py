@@ -1,6 +1,7 @@
 """The one command line: run services, look into them, mend them."""
 
 import asyncio
+import importlib
 import json
 import os
 import sys
@@ -151,7 +152,6 @@ def migrate_draft(service: ServiceName) -> None:
 def seed() -> None:
     """Fill the demonstration county: organisations, places, calendars, clients, mediators."""
     use_stack_environment()
-    import importlib
 
     async def one(name: str, runtime: "Runtime") -> None:
         module = importlib.import_module(f"{name}.seed")
@@ -176,9 +176,8 @@ def directory_import(
     folder: Annotated[Path, typer.Argument(help="folder with directory.json and places.csv")],
 ) -> None:
     """Import organisations and places; what is unchanged stays."""
-    from routing.directory_import import import_directory  # noqa: PLC0415  (loaded only for this)
-
-    show(run_in("routing", lambda runtime: import_directory(runtime, folder)))
+    module = importlib.import_module("routing.directory_import")
+    show(run_in("routing", lambda runtime: module.import_directory(runtime, folder)))
 
 
 # -- looking -------------------------------------------------------------------------------------
@@ -276,9 +275,10 @@ def connection_add(
     kafka: Annotated[bool, typer.Option(help="give it a pair of topics")] = False,
 ) -> None:
     """Register a connection with its client; prints the secret once."""
-    from routing.directory_import import add_connection
-
-    answer = run_in("routing", lambda r: add_connection(r, name, organisations, kafka))
+    module = importlib.import_module("routing.directory_import")
+    answer: dict[str, Any] = run_in(
+        "routing", lambda r: module.add_connection(r, name, organisations, kafka)
+    )
     if kafka:
         from services.topics import ensure_connection
 
@@ -294,10 +294,9 @@ def clock_advance(
     seconds: Annotated[int, typer.Option(help="seconds to move forward")] = 0,
 ) -> None:
     """Move the clock of a test installation forward, for all services; never back."""
-    from routing.test_clock import advance
-
+    module = importlib.import_module("routing.test_clock")
     total = ((days * 24 + hours) * 60 + minutes) * 60 + seconds
-    show(run_in("routing", lambda r: advance(r, total)))
+    show(run_in("routing", lambda r: module.advance(r, total)))
 
 
 @app.command()
@@ -343,12 +342,3 @@ def _names() -> tuple[str, ...]:
     from services.service import NAMES
 
     return NAMES
-
-
-def _mount_stack() -> None:
-    from services.stack.cli import register
-
-    register(app)
-
-
-_mount_stack()

@@ -12,7 +12,7 @@ import asyncpg
 import orjson
 
 from services.clock import wire
-from services.errors import Conflict, Internal, NotFound, Unavailable
+from services.errors import Conflict, NotFound, Unavailable
 from services.events.envelope import Event, payload
 from services.ids import new_id
 from services.messaging.failpoints import failpoint
@@ -329,11 +329,10 @@ async def begin(
     db: asyncpg.Connection, organisation: str, offset: timedelta
 ) -> datetime:
     """Set the row-level-security variable of the open transaction and read its instant (UTC)."""
-    now = await db.fetchval(
-        "SELECT now() FROM (SELECT set_config('liandiao.organisation', $1, true)) AS s", organisation
+    row = await db.fetchrow(
+        "SELECT now() AS now, set_config('liandiao.organisation', $1, true)", organisation
     )
-    if not isinstance(now, datetime):
-        raise Internal()
+    now: datetime = row["now"]
     return now + offset
 
 

@@ -38,7 +38,6 @@ OPTIONS = {
     "log_line_prefix": "%m [%p] ",
     "log_timezone": "UTC",
     "timezone": "UTC",
-    "datestyle": "ISO",
     "default_text_search_config": "pg_catalog.simple",
 }
 
@@ -278,10 +277,3 @@ def _statements(text: str, service: str) -> list[str]:
     parts = "\n".join(lines).replace("{service}", service).split(";")
     return [part.strip() for part in parts if part.strip() and "CREATE ROLE" not in part]
 
-
-def is_bad_password(password: str) -> bool:
-    """Whether a role's password could not stand between single quotes."""
-    return not password.isalnum()
-
-
-__all__ = ["MAJOR", "Postgres", "binaries", "new_password", "provision", "unprivileged"]
