@@ -2,5 +2,11 @@
 
 from services.cli import app
 
-if __name__ == "__main__":
+
+def main() -> None:
+    """Run the command line."""
     app(prog_name="liandiao")
+
+
+if __name__ == "__main__":
+    main()

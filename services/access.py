@@ -44,7 +44,7 @@ class AgencyScope:
         return held
 
     def sql(self, column: str, parameter: int) -> str:
-        """SQL predicate: ``column`` is a case in which parameter ``$n`` (the organisation) takes part."""
+        """SQL predicate: in the case ``column`` the organisation (parameter ``$n``) takes part."""
         return (
             f"EXISTS (SELECT 1 FROM participation p WHERE p.case_id = {column} "
             f"AND p.organisation = ${parameter} AND p.left_at IS NULL)"

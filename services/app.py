@@ -30,6 +30,7 @@ class Edge:
         self.service = service
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Bind the ids, refuse what is too large or not JSON, count what was answered."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
@@ -128,6 +129,8 @@ async def ready(runtime: Runtime) -> tuple[bool, dict[str, Any]]:
     except Exception as error:  # any failure of the database means: not ready
         answer["database"] = type(error).__name__
         return False, answer
+    if row is None:
+        return False, answer
     answer["database"] = "ok"
     answer["parked_cases"] = row["parked"]
     oldest = max(0.0, float(row["oldest"] or 0) + runtime.clock.offset.total_seconds())
@@ -148,7 +151,7 @@ async def ready(runtime: Runtime) -> tuple[bool, dict[str, Any]]:
 
 
 def create_app(service: Service, *, work: bool = False, runtime: Runtime | None = None) -> FastAPI:
-    """The service's application; with ``work`` it also runs relay, consumers, clocks and senders."""
+    """The service's application; with ``work`` it also relays, consumes, sweeps and sends."""
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:

@@ -26,7 +26,9 @@ app = typer.Typer(
 directory_app = typer.Typer(help="The directory of organisations and places.", no_args_is_help=True)
 case_app = typer.Typer(help="Look at one case.", no_args_is_help=True)
 parked_app = typer.Typer(help="Events that could not be handled.", no_args_is_help=True)
-connection_app = typer.Typer(help="Technical systems that speak for organisations.", no_args_is_help=True)
+connection_app = typer.Typer(
+    help="Technical systems that speak for organisations.", no_args_is_help=True
+)
 clock_app = typer.Typer(help="The clock of a test installation.", no_args_is_help=True)
 migrate_app = typer.Typer(help="Database migrations.", no_args_is_help=True)
 app.add_typer(directory_app, name="directory")
@@ -125,7 +127,9 @@ def work(service: ServiceName) -> None:
 
 @migrate_app.command("upgrade")
 def migrate_upgrade(
-    service: Annotated[str | None, typer.Argument(help="one service; all four when left out")] = None,
+    service: Annotated[
+        str | None, typer.Argument(help="one service; all four when left out")
+    ] = None,
 ) -> None:
     """Bring databases to this release."""
     use_stack_environment()
@@ -164,7 +168,7 @@ def seed() -> None:
 
 @app.command()
 def topics() -> None:
-    """Create topics, users and access lists on the Kafka cluster from deploy/topics.json and acls.json."""
+    """Create topics, users and access lists on Kafka from deploy/topics.json and acls.json."""
     use_stack_environment()
     from services.topics import apply_from_environment
 
@@ -253,7 +257,7 @@ def parked_drop(service: ServiceName, key: str, reason: str) -> None:
 
 @app.command()
 def recover(service: ServiceName) -> None:
-    """After a restore: compare the topic's tail with the outbox, adopt what is missing, allow writes."""
+    """After a restore: adopt what only the topic still has, then allow writes."""
     from services.messaging import recovery
 
     show(run_in(service, recovery.recover))
@@ -303,7 +307,7 @@ def clock_advance(
 def schemas(
     check: Annotated[bool, typer.Option(help="only say whether docs/contracts is current")] = False,
 ) -> None:
-    """Write docs/contracts from the code: OpenAPI, AsyncAPI, event schemas, problems, topics, scopes."""
+    """Write docs/contracts from the code."""
     from services.contracts import main
 
     sys.exit(main(check=check))
@@ -333,7 +337,7 @@ def doctor() -> None:
 @app.command()
 def play() -> None:
     """Play one referral by a court and one by the police to their end, against a running stack."""
-    from services.stack.play import main
+    from services.play import main
 
     sys.exit(main())
 

@@ -20,7 +20,8 @@ class DirectoryCopy:
         """Take over what the table holds and this copy does not have yet."""
         if self.versions:
             rows = await db.fetch(
-                "SELECT key, version, value FROM directory_entry WHERE updated_at > now() - interval '10 minutes'"
+                """SELECT key, version, value FROM directory_entry
+                   WHERE updated_at > now() - interval '10 minutes'"""
             )
         else:
             rows = await db.fetch("SELECT key, version, value FROM directory_entry")
@@ -29,7 +30,9 @@ class DirectoryCopy:
 
     def put(self, key: str, version: int, value: dict[str, Any] | None) -> bool:
         """Take an entry over when its version is higher; ``None`` removes it."""
-        if version <= self.versions.get(key, -1):
+        known = self.versions.get(key, -1)
+        removal = value is None and key in self.entries
+        if version < known or (version == known and not removal):
             return False
         self.versions[key] = version
         if value is None:

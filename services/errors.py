@@ -42,107 +42,155 @@ class Problem(Exception):
 
 
 class Malformed(Problem):
+    """400: the request cannot be read."""
+
     slug, status, title = "malformed", 400, "The request cannot be read"
 
 
 class IdempotencyKeyMissing(Problem):
+    """400: an Idempotency-Key header is required."""
+
     slug, status, title = "idempotency-key-missing", 400, "An Idempotency-Key header is required"
 
 
 class CursorInvalid(Problem):
+    """400: the cursor is not valid for this list."""
+
     slug, status, title = "cursor-invalid", 400, "The cursor is not valid for this list"
 
 
 class Unauthenticated(Problem):
+    """401: a valid access token is required."""
+
     slug, status, title = "unauthenticated", 401, "A valid access token is required"
 
 
 class Forbidden(Problem):
+    """403: the token does not allow this."""
+
     slug, status, title = "forbidden", 403, "The token does not allow this"
 
 
 class NotFound(Problem):
+    """404: there is nothing here for this caller."""
+
     slug, status, title = "not-found", 404, "There is nothing here for this caller"
 
 
 class MethodNotAllowed(Problem):
+    """405: the method is not allowed here."""
+
     slug, status, title = "method-not-allowed", 405, "The method is not allowed here"
 
 
 class NotAcceptable(Problem):
+    """406: the answer exists only as JSON."""
+
     slug, status, title = "not-acceptable", 406, "The answer exists only as JSON"
 
 
 class Conflict(Problem):
+    """409: the state of the resource does not allow this."""
+
     slug, status, title = "conflict", 409, "The state of the resource does not allow this"
 
 
 class IdempotencyInProgress(Problem):
+    """409: the same request is still being handled."""
+
     slug, status = "idempotency-in-progress", 409
     title = "The same request is still being handled"
     retryable = True
 
 
 class ReferenceInUse(Problem):
+    """409: the reference is used by another referral of this organisation."""
+
     slug, status = "reference-in-use", 409
     title = "The reference is used by another referral of this organisation"
 
 
 class AcceptanceWindowElapsed(Problem):
+    """409: the time for refusing this offer is over."""
+
     slug, status = "acceptance-window-elapsed", 409
     title = "The time for refusing this offer is over"
 
 
 class CaseClosedProblem(Problem):
+    """409: the case is closed."""
+
     slug, status, title = "case-closed", 409, "The case is closed"
 
 
 class Gone(Problem):
+    """410: this is no longer kept."""
+
     slug, status, title = "gone", 410, "This is no longer kept"
 
 
 class VersionMismatch(Problem):
+    """412: the resource has changed since it was read."""
+
     slug, status, title = "version-mismatch", 412, "The resource has changed since it was read"
 
 
 class TooLarge(Problem):
+    """413: the body is larger than allowed."""
+
     slug, status, title = "too-large", 413, "The body is larger than allowed"
 
 
 class UnsupportedMediaType(Problem):
+    """415: the body must be application/json."""
+
     slug, status, title = "unsupported-media-type", 415, "The body must be application/json"
 
 
 class Invalid(Problem):
+    """422: the request breaks a rule."""
+
     slug, status, title = "invalid", 422, "The request breaks a rule"
 
 
 class IdempotencyKeyReused(Problem):
+    """422: the Idempotency-Key was used with another body."""
+
     slug, status = "idempotency-key-reused", 422
     title = "The Idempotency-Key was used with another body"
 
 
 class VersionRequired(Problem):
+    """428: an If-Match header is required."""
+
     slug, status, title = "version-required", 428, "An If-Match header is required"
 
 
 class TooManyRequests(Problem):
+    """429: too many requests."""
+
     slug, status, title = "too-many-requests", 429, "Too many requests"
     retryable = True
 
 
 class Behind(Problem):
+    """503: this service has not yet heard what the request refers to."""
+
     slug, status = "behind", 503
     title = "This service has not yet heard what the request refers to"
     retryable = True
 
 
 class Unavailable(Problem):
+    """503: the service cannot do this now."""
+
     slug, status, title = "unavailable", 503, "The service cannot do this now"
     retryable = True
 
 
 class Internal(Problem):
+    """500: something went wrong on our side."""
+
     slug, status, title = "internal", 500, "Something went wrong on our side"
     retryable = True
 

@@ -122,9 +122,7 @@ def requires(*scopes: str) -> Any:
     return Security(_caller, scopes=list(scopes))
 
 
-async def _party(
-    request: Request, _: Annotated[Any, Security(party_scheme)] = None
-) -> PartyCaller:
+async def _party(request: Request, _: Annotated[Any, Security(party_scheme)] = None) -> PartyCaller:
     claims, use = await _claims(request)
     if use != "party-token" or claims.get("sub") != "party":
         raise Unauthenticated()
@@ -142,7 +140,7 @@ Party = Annotated[PartyCaller, Depends(_party)]
 
 
 async def _who(request: Request) -> tuple[Actor, Caller | None, str]:
-    """Who acts, for audit and row-level security; verification proper is the endpoint's ``requires``."""
+    """Who acts, for audit and row-level security; rights are checked by ``requires``."""
     scheme, token = get_authorization_scheme_param(request.headers.get("Authorization"))
     if scheme.lower() != "bearer" or not token:
         return Actor("anonymous"), None, ""
@@ -157,14 +155,18 @@ async def _who(request: Request) -> tuple[Actor, Caller | None, str]:
         request.headers.get("Acted-By"),
     )
     organisation = "*" if caller.is_service else caller.organisation
-    return Actor(caller.client_id, caller.organisation or None, caller.acted_by), caller, organisation
+    return (
+        Actor(caller.client_id, caller.organisation or None, caller.acted_by),
+        caller,
+        organisation,
+    )
 
 
 _PART: Final = re.compile(r"^\s*([a-z]+)\s*=\s*([0-9]{1,10})\s*$")
 
 
 async def _wait_for(request: Request, case_after: str | None, case_id_header: str | None) -> None:
-    """Wait up to 2 s until this service has consumed what ``Case-After`` names. Raises ``Behind``."""
+    """Wait up to 2 s until what ``Case-After`` names was consumed. Raises ``Behind``."""
     if not case_after:
         return
     wanted: list[tuple[str, int]] = []
@@ -174,7 +176,9 @@ async def _wait_for(request: Request, case_after: str | None, case_id_header: st
             fault = FieldError("#header/Case-After", "pattern", "service=sequence")
             raise Malformed("Case-After is not well formed", errors=[fault])
         wanted.append((match[1], int(match[2])))
-    named = case_id_header or request.path_params.get("case_id") or request.query_params.get("case_id")
+    named = (
+        case_id_header or request.path_params.get("case_id") or request.query_params.get("case_id")
+    )
     try:
         case_id = UUID(str(named))
     except ValueError:
@@ -207,7 +211,9 @@ async def _wait_for(request: Request, case_after: str | None, case_id_header: st
 
 CaseAfter = Annotated[
     str | None,
-    Header(alias="Case-After", description="`service=sequence`: answer only after hearing that far"),
+    Header(
+        alias="Case-After", description="`service=sequence`: answer only after hearing that far"
+    ),
 ]
 CaseIdHeader = Annotated[
     str | None,

@@ -27,7 +27,7 @@ _KEY: Final = re.compile(r"^[A-Za-z0-9_-]{16,64}$")
 
 
 def fingerprint(path: str, body: bytes) -> bytes:
-    """SHA-256 over the path and the body in canonical form (RFC 8785: sorted members, no blanks)."""
+    """SHA-256 over path and canonical body (RFC 8785: sorted members, no blanks)."""
     try:
         canonical = orjson.dumps(orjson.loads(body), option=orjson.OPT_SORT_KEYS)
     except orjson.JSONDecodeError:
@@ -54,7 +54,9 @@ class OnceState:
         Raises ``IdempotencyInProgress`` after 2 s, ``IdempotencyKeyReused`` for another body.
         """
         self._scope, self._fingerprint = scope, print_
-        number = int.from_bytes(hashlib.sha256("\n".join(scope).encode()).digest()[:8], "big", signed=True)
+        number = int.from_bytes(
+            hashlib.sha256("\n".join(scope).encode()).digest()[:8], "big", signed=True
+        )
         loop = asyncio.get_running_loop()
         end = loop.time() + WAIT_SECONDS
         while not await self._uow.db.fetchval("SELECT pg_try_advisory_xact_lock($1)", number):

@@ -13,10 +13,12 @@ async def case_in(runtime: "Runtime", case_id: UUID) -> dict[str, Any] | None:
     if stream is None:
         return None
     heard = await runtime.pool.fetch(
-        "SELECT source, sequence, event_id, at FROM inbox WHERE case_id = $1 ORDER BY source", case_id
+        "SELECT source, sequence, event_id, at FROM inbox WHERE case_id = $1 ORDER BY source",
+        case_id,
     )
     parts = await runtime.pool.fetch(
-        "SELECT organisation, role, joined_at, left_at FROM participation WHERE case_id = $1 ORDER BY joined_at",
+        """SELECT organisation, role, joined_at, left_at FROM participation
+           WHERE case_id = $1 ORDER BY joined_at""",
         case_id,
     )
     parked = await runtime.pool.fetch(
@@ -83,21 +85,22 @@ async def chassis_doctor(runtime: "Runtime") -> list[str]:
            WHERE sequence IS NOT NULL GROUP BY key HAVING count(*) <> max(sequence) LIMIT 50"""
     )
     found += [
-        f"case {r['key']}: {r['n']} events up to sequence {r['top']}: restore the outbox or run `recover`"
-        for r in gaps
+        f"case {r['key']}: {r['n']} events up to sequence {r['top']}: run `recover`" for r in gaps
     ]
     heads = await runtime.pool.fetch(
         """SELECT s.case_id FROM case_stream s WHERE s.last_sequence <>
-             coalesce((SELECT max(sequence) FROM outbox o WHERE o.key = s.case_id::text), 0) LIMIT 50"""
+             coalesce((SELECT max(sequence) FROM outbox o WHERE o.key = s.case_id::text), 0)
+           LIMIT 50"""
     )
     found += [f"case {r['case_id']}: stream head differs from outbox: run `recover`" for r in heads]
     parked = await runtime.pool.fetch("SELECT consumer, key, code FROM parked_case LIMIT 50")
     found += [
-        f"case {r['key']} is parked at {r['consumer']} ({r['code']}): `parked show`, mend, `parked replay`"
+        f"case {r['key']} is parked at {r['consumer']} ({r['code']}): mend, then `parked replay`"
         for r in parked
     ]
     held = await runtime.pool.fetch(
-        "SELECT DISTINCT key, held_reason FROM outbox WHERE held_reason IS NOT NULL AND published_at IS NULL LIMIT 50"
+        """SELECT DISTINCT key, held_reason FROM outbox
+           WHERE held_reason IS NOT NULL AND published_at IS NULL LIMIT 50"""
     )
     found += [f"case {r['key']}: the relay holds its events ({r['held_reason']})" for r in held]
     stuck = await runtime.pool.fetch(

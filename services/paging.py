@@ -25,7 +25,9 @@ class Items(BaseModel, Generic[T]):
 
 def _filters_mark(filters: dict[str, Any]) -> str:
     text = orjson.dumps(
-        {k: v for k, v in filters.items() if v is not None}, option=orjson.OPT_SORT_KEYS, default=str
+        {k: v for k, v in filters.items() if v is not None},
+        option=orjson.OPT_SORT_KEYS,
+        default=str,
     )
     return hashlib.sha256(text).digest()[:8].hex()
 
@@ -84,7 +86,9 @@ class Page:
 
 def _page(
     limit: Annotated[int, Query(ge=1, description="1 to 200; more is taken as 200")] = DEFAULT,
-    cursor: Annotated[str | None, Query(max_length=1000, description="`next` of the last page")] = None,
+    cursor: Annotated[
+        str | None, Query(max_length=1000, description="`next` of the last page")
+    ] = None,
 ) -> Page:
     return Page(min(limit, MOST), cursor)
 

@@ -2,13 +2,12 @@
 
 from typing import Any
 
+import asyncpg
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
-
-import asyncpg
 
 from services import errors
 from services.errors import FieldError, Problem
@@ -94,7 +93,8 @@ def problems(*classes: type[Problem]) -> dict[int | str, dict[str, Any]]:
         errors.Unavailable,
         errors.Internal,
     )
-    for cls in (*common, *classes):
+    every: tuple[type[Problem], ...] = (*common, *classes)
+    for cls in every:
         if cls.slug not in merged.setdefault(cls.status, []):
             merged[cls.status].append(cls.slug)
     return {
@@ -134,7 +134,9 @@ def from_validation(error: RequestValidationError) -> Problem:
         for e in error.errors()
     ]
     if any(e["type"] == "json_invalid" for e in error.errors()):
-        return errors.Malformed("the body is not JSON", errors=[FieldError("", "not_json", "the body is not JSON")])
+        return errors.Malformed(
+            "the body is not JSON", errors=[FieldError("", "not_json", "the body is not JSON")]
+        )
     return errors.Invalid(errors=faults)
 
 

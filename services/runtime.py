@@ -128,4 +128,4 @@ class Runtime:
         answer.raise_for_status()
         body = answer.json()
         self._service_token = (time.time() + body["expires_in"] * 0.8, body["access_token"])
-        return body["access_token"]
+        return str(body["access_token"])

@@ -139,5 +139,6 @@ def load(name: str) -> Service:
     import importlib
 
     service = getattr(importlib.import_module(f"{name}.wiring"), name.upper())
-    assert isinstance(service, Service)
+    if not isinstance(service, Service):
+        raise TypeError(f"{name}.wiring does not hold a Service")
     return service

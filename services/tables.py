@@ -1,6 +1,6 @@
 """The tables every service has: stream heads, outbox, inbox, positions, parking, audit, jobs."""
 
-from typing import Final
+from typing import Any, Final
 
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import BYTEA, JSONB, UUID
@@ -21,7 +21,7 @@ def new_metadata() -> sa.MetaData:
     return metadata
 
 
-def instant(name: str, *, nullable: bool = False, default_now: bool = False) -> sa.Column:
+def instant(name: str, *, nullable: bool = False, default_now: bool = False) -> sa.Column[Any]:
     """A timestamptz column."""
     return sa.Column(
         name,
@@ -68,7 +68,9 @@ def add_chassis_tables(metadata: sa.MetaData) -> None:
         "ix_outbox_held",
         outbox.c.topic,
         outbox.c.key,
-        postgresql_where=sa.and_(outbox.c.held_reason.is_not(None), outbox.c.published_at.is_(None)),
+        postgresql_where=sa.and_(
+            outbox.c.held_reason.is_not(None), outbox.c.published_at.is_(None)
+        ),
     )
     sa.Index("ix_outbox_place", outbox.c.topic, outbox.c.partition, outbox.c.offset)
     sa.Table(
@@ -121,7 +123,10 @@ def add_chassis_tables(metadata: sa.MetaData) -> None:
             "consumer", "topic", "generation", "partition", "offset", name="uq_parked_event_record"
         ),
     )
-    sa.Index("ix_parked_event_key", *[metadata.tables["parked_event"].c[n] for n in ("consumer", "key", "id")])
+    sa.Index(
+        "ix_parked_event_key",
+        *[metadata.tables["parked_event"].c[n] for n in ("consumer", "key", "id")],
+    )
     sa.Table(
         "lease",
         metadata,
@@ -213,9 +218,7 @@ def add_chassis_tables(metadata: sa.MetaData) -> None:
         sa.CheckConstraint("role IN ('source', 'handler', 'linked', 'supervisor')", name="role"),
     )
     sa.Index("ix_participation_case_id", participation.c.case_id)
-    sa.Index(
-        "ix_participation_organisation", participation.c.organisation, participation.c.case_id
-    )
+    sa.Index("ix_participation_organisation", participation.c.organisation, participation.c.case_id)
 
 
 # The run-time role may neither change nor delete what it audited, save the chain's two columns.

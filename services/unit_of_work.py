@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 from uuid import UUID
 
 import asyncpg
@@ -325,13 +325,13 @@ class UnitOfWork:
         failpoint("unit_of_work.before_commit")
 
 
-async def begin(
-    db: asyncpg.Connection, organisation: str, offset: timedelta
-) -> datetime:
+async def begin(db: asyncpg.Connection, organisation: str, offset: timedelta) -> datetime:
     """Set the row-level-security variable of the open transaction and read its instant (UTC)."""
     row = await db.fetchrow(
         "SELECT now() AS now, set_config('liandiao.organisation', $1, true)", organisation
     )
+    if row is None:
+        raise Unavailable()
     now: datetime = row["now"]
     return now + offset
 
@@ -349,7 +349,8 @@ async def open_unit_of_work(
     traceparent: str | None = None,
 ) -> AsyncIterator[UnitOfWork]:
     """One transaction; commits when the body ends, rolls back when it raises."""
-    async with runtime.pool.acquire() as db:
+    async with runtime.pool.acquire() as proxy:
+        db = cast(asyncpg.Connection, proxy)
         async with db.transaction(readonly=readonly):
             now = await begin(db, organisation, runtime.clock.offset)
             uow = UnitOfWork(

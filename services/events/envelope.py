@@ -1,5 +1,6 @@
 """One declaration per event: who emits it, when, and which participants may see it."""
 
+import builtins
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Literal, TypeVar
@@ -31,7 +32,7 @@ class Length(Part):
 
 
 class Party(Part):
-    """A party without a name: id, role, kind, and the directory's code when it is an organisation."""
+    """A party without a name: id, role, kind, and its code when it is in the directory."""
 
     party_id: UUID
     role: Literal["applicant", "respondent", "third_party"]
@@ -58,7 +59,7 @@ class EventSpec:
     owner: str
     audience: tuple[Audience, ...]
     emitted_when: str
-    model: type[Event]
+    model: "builtins.type[Event]"
     source: str
     personal_data: str = "none"
 

@@ -3,6 +3,8 @@
 from typing import Any, Literal
 from uuid import UUID
 
+from pydantic import Field
+
 from services.events.envelope import Code, Event, Fen, Instant, Length, Part, Party, Slug, event
 
 OWNER = "intake"
@@ -53,7 +55,7 @@ class CaseRegistered(Event):
     place: str
     claim_fen: Fen | None = None
     parties: tuple[Party, ...]
-    legal_context: dict[str, Any] = {}
+    legal_context: dict[str, Any] = Field(default_factory=dict)
     documents: tuple[DocumentRef, ...] = ()
     joint_sessions: bool = True
     requested_within: Length | None = None
@@ -178,7 +180,7 @@ class CaseReopened(Event):
     place: str
     claim_fen: Fen | None = None
     parties: tuple[Party, ...]
-    legal_context: dict[str, Any] = {}
+    legal_context: dict[str, Any] = Field(default_factory=dict)
     joint_sessions: bool = True
     ground: Slug
     received_at: Instant

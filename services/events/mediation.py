@@ -90,7 +90,9 @@ class AssignmentEnded(Event):
     assignment_id: UUID
     organisation: Code
     ordinal: int
-    end: Literal["completed", "failed", "recalled", "not_confirmed", "escalated", "objection_upheld"]
+    end: Literal[
+        "completed", "failed", "recalled", "not_confirmed", "escalated", "objection_upheld"
+    ]
     outcome: Slug | None = None
     ended_at: Instant
 

@@ -61,9 +61,7 @@ class AssignmentOffered(Event):
     ordinal: int
     returnable: bool = True
     refusal_kind: Literal["return", "objection"] = "return"
-    on_silence: Literal[
-        "deemed_accepted", "reoffer", "return_to_source", "held_to_it", "escalate"
-    ]
+    on_silence: Literal["deemed_accepted", "reoffer", "return_to_source", "held_to_it", "escalate"]
     accept_by: Instant
     window: Length
     offered_at: Instant
@@ -110,9 +108,7 @@ class AcceptanceWindowElapsed(Event):
 
     assignment_id: UUID
     organisation: Code
-    on_silence: Literal[
-        "deemed_accepted", "reoffer", "return_to_source", "held_to_it", "escalate"
-    ]
+    on_silence: Literal["deemed_accepted", "reoffer", "return_to_source", "held_to_it", "escalate"]
     accept_by: Instant
     elapsed_at: Instant
 
@@ -234,7 +230,7 @@ class ConferenceConvened(Event):
     source="信访工作条例 24; design.md 3.3",
 )
 class ConferenceResolved(Event):
-    """Who leads; binds agencies, centres and committees, never a court, party or commercial body."""
+    """Who leads; binds agencies, centres and committees, never a court or a party."""
 
     conference_id: UUID
     stage: Literal["agreement", "superior", "conference"]
@@ -306,7 +302,7 @@ class DeadlineResumed(Event):
     "liandiao.deadline.changed.v1",
     owner=OWNER,
     audience=("source", "handler"),
-    emitted_when="an extension, a restated lane, a later numbering or a calendar moved the deadline",
+    emitted_when="an extension, a lane change, a later numbering or a calendar moved it",
     source="design.md 7",
 )
 class DeadlineChanged(Event):
