@@ -235,4 +235,3 @@ def _fetch_all(missing: list[Jar], folder: Path, base: str) -> None:
         ) from None
     finally:
         progress.close()
-

@@ -59,7 +59,9 @@ def binaries(person: Person | None) -> Path:
         return source
     target = cache_folder() / f"postgres-{_version(source)}"
     if not (target.exists() and _runs(target, person)):
-        tell(f"PostgreSQL's programs are copied to {target}, where user {person.name} can run them.")
+        tell(
+            f"PostgreSQL's programs are copied to {target}, where user {person.name} can run them."
+        )
         temporary = target.with_name(f"{target.name}.{os.getpid()}.part")
         shutil.rmtree(temporary, ignore_errors=True)
         shutil.copytree(source, temporary, symlinks=True)
@@ -276,4 +278,3 @@ def _statements(text: str, service: str) -> list[str]:
     lines = [line for line in text.splitlines() if not line.startswith("--")]
     parts = "\n".join(lines).replace("{service}", service).split(";")
     return [part.strip() for part in parts if part.strip() and "CREATE ROLE" not in part]
-

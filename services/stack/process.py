@@ -195,8 +195,11 @@ def end_stale(folder: Path, patience_seconds: float = 15.0) -> list[str]:
         if stale is not None:
             found.append((path.stem, *stale))
     # Services first, PostgreSQL last, as in a clean stop.
-    found.sort(key=lambda each: ("kafka", "postgres").index(each[0]) if each[0] in (
-        "kafka", "postgres") else -1)
+    found.sort(
+        key=lambda each: (
+            ("kafka", "postgres").index(each[0]) if each[0] in ("kafka", "postgres") else -1
+        )
+    )
     for _, process, stop in found:
         with contextlib.suppress(psutil.Error):
             process.send_signal(stop)
