@@ -1,0 +1,158 @@
+"""A small client of a running stack, for the play, the tests and anybody's first script."""
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import httpx
+
+
+class Refused(Exception):
+    """The service answered with a problem."""
+
+    def __init__(self, answer: httpx.Response) -> None:
+        try:
+            problem = answer.json()
+        except ValueError:
+            problem = {}
+        faults = "; ".join(f"{e['pointer']} {e['code']}" for e in problem.get("errors", ()))
+        super().__init__(
+            f"{answer.request.method} {answer.request.url.path}: {answer.status_code} "
+            f"{problem.get('code')} {problem.get('detail') or ''} {faults}".strip()
+        )
+        self.answer = answer
+        self.problem = problem
+
+
+class Stack:
+    """What ``.liandiao/stack.json`` says: where everything is, and every client."""
+
+    def __init__(self, file: Path) -> None:
+        self.description: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+        self.http = httpx.Client(timeout=30, trust_env=False)
+
+    def url(self, service: str) -> str:
+        """Base URL of a service."""
+        return str(self.description["services"][service])
+
+    def client(self, organisation: str) -> "Client":
+        """The client of an organisation's system."""
+        for entry in self.description["clients"]:
+            if entry["organisations"] == [organisation]:
+                return Client(self, entry)
+        raise LookupError(f"no client speaks for {organisation}")
+
+    def close(self) -> None:
+        """Close the connections."""
+        self.http.close()
+
+
+class Client:
+    """One organisation's system: token, requests, feed."""
+
+    def __init__(self, stack: Stack, entry: dict[str, Any]) -> None:
+        self.stack = stack
+        self.entry = entry
+        self.organisation: str = entry["organisations"][0]
+        self.connection: str = entry["connection"]
+        self._token: tuple[float, str] = (0.0, "")
+
+    def token(self) -> str:
+        """An access token, renewed in time."""
+        if self._token[0] < time.time():
+            answer = self.stack.http.post(
+                self.stack.description["token_url"],
+                data={"grant_type": "client_credentials"},
+                auth=(self.entry["id"], self.entry["secret"]),
+            )
+            if answer.status_code != 200:
+                raise Refused(answer)
+            body = answer.json()
+            self._token = (time.time() + body["expires_in"] * 0.8, body["access_token"])
+        return self._token[1]
+
+    def request(self, method: str, service: str, path: str, **given: Any) -> httpx.Response:
+        """One request with the token; a connection that broke is tried again for 30 s."""
+        headers = {"Authorization": f"Bearer {self.token()}", **given.pop("headers", {})}
+        end = time.monotonic() + 30
+        while True:
+            try:
+                answer = self.stack.http.request(
+                    method, self.stack.url(service) + path, headers=headers, **given
+                )
+            except httpx.TransportError:
+                if time.monotonic() > end:
+                    raise
+                time.sleep(0.3)
+                continue
+            if answer.status_code == 503 and time.monotonic() < end:
+                time.sleep(float(answer.headers.get("Retry-After", "1")))
+                continue
+            return answer
+
+    def get(self, service: str, path: str, **params: Any) -> Any:
+        """The JSON of a GET. Raises ``Refused``."""
+        answer = self.request("GET", service, path, params=params)
+        if answer.status_code != 200:
+            raise Refused(answer)
+        return answer.json()
+
+    def post(self, service: str, path: str, body: Any = None, *, version: str | None = None) -> Any:
+        """The JSON of a POST under a fresh Idempotency-Key. Raises ``Refused``."""
+        headers = {"Idempotency-Key": uuid4().hex}
+        if version is not None:
+            headers["If-Match"] = version
+        answer = self.request("POST", service, path, json=body, headers=headers)
+        if answer.status_code >= 300:
+            raise Refused(answer)
+        return answer.json() if answer.content else None
+
+    def act(self, path: str, body: Any, *, on: str, service: str = "mediation") -> Any:
+        """A transition: reads ``on`` for its ETag first."""
+        seen = self.request("GET", service, on)
+        if seen.status_code != 200:
+            raise Refused(seen)
+        return self.post(service, path, body, version=seen.headers["ETag"])
+
+    def feed(self, after: str = "0000000000", *, wait_seconds: int = 0) -> dict[str, Any]:
+        """One page of this connection's feed."""
+        page: dict[str, Any] = self.get(
+            "notification",
+            f"/v1/feeds/{self.connection}",
+            after=after,
+            limit=200,
+            wait_seconds=wait_seconds,
+        )
+        return page
+
+    def end_of_feed(self) -> str:
+        """The number of the newest entry."""
+        after = "0000000000"
+        while items := self.feed(after)["items"]:
+            after = items[-1]["feed_sequence"]
+        return after
+
+
+def waiting(seconds: float, *, every: float = 0.1) -> Iterator[None]:
+    """Yield again and again until the time is up."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        yield
+        time.sleep(every)
+
+
+def wait_for(what: Callable[[], Any], *, seconds: float = 30, describe: str = "it") -> Any:
+    """What ``what`` answers once it is neither false nor refused as not found."""
+    last: Exception | None = None
+    for _ in waiting(seconds):
+        try:
+            if answer := what():
+                return answer
+        except Refused as error:
+            if error.answer.status_code not in (404, 409, 503):
+                raise
+            last = error
+    raise TimeoutError(f"waited {seconds:.0f} s for {describe}") from last
