@@ -1,0 +1,191 @@
+"""Hearing one event: who gets it, what it changes here, which messages follow."""
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from typing import Any
+from uuid import UUID
+
+from notification import letters, repository, rules, templates
+from notification.model import CaseCopy, fold, is_current, snapshot
+from notification.repository import Effect, Entry, Known
+from services.clock import wire
+from services.events.envelope import payload
+from services.events.intake import CaseReopened, CommandAnswered, ReferralReceived
+from services.events.routing import ParticipantJoined, ParticipantLeft
+from services.service import Received
+from services.unit_of_work import UnitOfWork
+
+SNAPSHOT = "liandiao.case.snapshot.v1"
+PARTICIPATION_ENDED = "liandiao.participation.ended.v1"
+
+
+async def hear(received: Received[Any], uow: UnitOfWork) -> None:
+    """Take one event of the stream into copy, feeds and messages; the same in the same order.
+
+    Participations are looked up as they are at this point of the stream. That is enough: routing
+    emits ``ParticipantJoined`` before whatever the new participant may see, and an effect stands
+    behind the cause it heard, so nothing that a participant should hear comes before its joining;
+    what came earlier is in the ``case.snapshot``. A source takes part from its referral on.
+    """
+    event = received.data
+    if isinstance(event, CommandAnswered):
+        await _answer(received, uow)
+        return
+    known = await _keep_references(received, uow)
+    effect = Effect(stands=rules.standing_keys(event))
+    after = fold(known.copy, event, received.episode)
+    if is_current(known.copy, event, received.episode):
+        by_role = _by_role(known, event)
+        effect.drafts = list(letters.drafts(event, after, by_role, templates.load().values()))
+        told = [d.once for d in effect.drafts if d.once]
+        if told:
+            before = after.facts.get("told", ())
+            after = replace(
+                after, facts={**after.facts, "told": [*before, *dict.fromkeys(told)]}
+            )
+    if after != known.copy:
+        effect.copy = after
+    effect.entries = _entries(received, known, after, uow)
+    await repository.write(uow, received, effect)
+
+
+async def _keep_references(received: Received[Any], uow: UnitOfWork) -> Known:
+    event = received.data
+    if isinstance(event, ReferralReceived):
+        await repository.add_reference(
+            uow,
+            received,
+            organisation=event.organisation,
+            referral_id=event.referral_id,
+            reference=event.reference,
+        )
+    elif isinstance(event, CaseReopened):
+        await repository.source_left(uow, received.case_id, event.organisation, None)
+    known = await repository.known(uow.db, received.case_id)
+    if isinstance(event, ParticipantLeft) and event.role == "source":
+        await repository.source_left(uow, received.case_id, event.organisation, event.left_at)
+    return known
+
+
+def _by_role(known: Known, event: Any) -> Mapping[str, Iterable[str]]:
+    by_role: dict[str, list[str]] = {}
+    for part in known.parts:
+        by_role.setdefault(part.role, []).append(part.organisation)
+    return by_role
+
+
+def _entries(
+    received: Received[Any], known: Known, after: CaseCopy, uow: UnitOfWork
+) -> list[Entry]:
+    event = received.data
+    heard = rules.hearers(event, known.parts)
+    wire_form = rules.structured(dict(received.headers), payload(event))
+    entries: list[Entry] = []
+    if isinstance(event, ParticipantJoined):
+        entries += _for(
+            received, known, [event.organisation], SNAPSHOT, snapshot(after, event.role), uow
+        )
+    entries += [
+        Entry(
+            connection=connection,
+            event_id=received.event_id,
+            type=received.type,
+            reference=_reference(known, organisations),
+            read_after=read_after(received),
+            event=wire_form,
+        )
+        for connection, organisations in _connections(heard, uow).items()
+    ]
+    if isinstance(event, ParticipantLeft):
+        ended = {
+            "case_id": str(received.case_id),
+            "case_number": after.case_number,
+            "organisation": event.organisation,
+            "role": event.role,
+            "reason": event.reason,
+            "left_at": wire(event.left_at),
+        }
+        entries += _for(received, known, [event.organisation], PARTICIPATION_ENDED, ended, uow)
+    return entries
+
+
+def _connections(organisations: Iterable[str], uow: UnitOfWork) -> dict[str, list[str]]:
+    directory = uow.runtime.directory
+    codes = list(organisations)
+    return rules.connections_of(codes, {code: directory.connections_of(code) for code in codes})
+
+
+def _reference(known: Known, organisations: Iterable[str]) -> str | None:
+    return next((known.references[o] for o in organisations if o in known.references), None)
+
+
+def read_after(received: Received[Any]) -> str:
+    """What a reader sends back as ``Case-After`` to be answered with this event taken in."""
+    return f"{received.source.lstrip('/')}={received.sequence:010d}"
+
+
+def derived_id(event_id: UUID, what: str) -> UUID:
+    """A UUIDv7 that is always the same for the same cause: an entry made twice is one entry."""
+    raw = bytearray(event_id.bytes[:6] + hashlib.sha256(event_id.bytes + what.encode()).digest())
+    raw[6] = 0x70 | raw[6] & 0x0F
+    raw[8] = 0x80 | raw[8] & 0x3F
+    return UUID(bytes=bytes(raw[:16]))
+
+
+def _for(
+    received: Received[Any],
+    known: Known,
+    organisations: list[str],
+    type_: str,
+    data: Mapping[str, Any],
+    uow: UnitOfWork,
+) -> list[Entry]:
+    """Entries of the feed alone (not events of ``cases``, so without a sequence there)."""
+    entries = []
+    for connection, codes in _connections(organisations, uow).items():
+        event_id = derived_id(received.event_id, f"{type_} {connection}")
+        attributes = {
+            "ce_specversion": "1.0",
+            "ce_id": str(event_id),
+            "ce_source": "/notification",
+            "ce_type": type_,
+            "ce_subject": str(received.case_id),
+            "ce_time": wire(received.occurred_at),
+            "ce_recordedtime": wire(uow.now),
+            "ce_episode": str(received.episode),
+            "ce_causationid": str(received.event_id),
+            "ce_dataschema": f"urn:liandiao:schema:{type_}",
+        }
+        if received.correlation_id:
+            attributes["ce_correlationid"] = received.correlation_id
+        if received.traceparent:
+            attributes["ce_traceparent"] = received.traceparent
+        entries.append(
+            Entry(
+                connection=connection,
+                event_id=event_id,
+                type=type_,
+                reference=_reference(known, codes),
+                read_after=read_after(received),
+                event=rules.structured(attributes, data),
+            )
+        )
+    return entries
+
+
+async def _answer(received: Received[CommandAnswered], uow: UnitOfWork) -> None:
+    """The answer to a command goes to the connection that sent it, and to nobody else."""
+    event = received.data
+    known = await repository.known(uow.db, event.answered_case_id or received.case_id)
+    directory = uow.runtime.directory
+    speaks_for = (directory.connection(event.connection) or {}).get("organisations", ())
+    entry = Entry(
+        connection=event.connection,
+        event_id=received.event_id,
+        type=received.type,
+        reference=_reference(known, speaks_for),
+        read_after=read_after(received),
+        event=rules.structured(dict(received.headers), payload(event)),
+    )
+    await repository.write(uow, received, Effect(entries=[entry]))

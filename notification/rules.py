@@ -1,0 +1,139 @@
+"""Who hears of an event, and which facts it replaces: pure decisions over events and the copy."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from services.events import intake, mediation, routing
+from services.events.envelope import Event
+
+# Events that a linked organisation hears only when they are about itself (contracts section 2).
+OWN_ONLY_WHEN_LINKED: Final = (
+    routing.ParticipantJoined,
+    routing.ParticipantLeft,
+    routing.LinkageRequested,
+    routing.LinkageAnswered,
+    routing.LinkageCancelled,
+)
+
+
+@dataclass(frozen=True)
+class Part:
+    """One organisation's part in a case, as long as it lasts."""
+
+    organisation: str
+    role: str
+
+
+def _concerns(event: Event, organisation: str) -> bool:
+    named = {getattr(event, name, None) for name in ("organisation", "asked", "asked_by")}
+    return organisation in named
+
+
+def hearers(event: Event, parts: Iterable[Part]) -> dict[str, str]:
+    """Organisations that hear the event, each with the role in which it hears it.
+
+    ``parts`` are the participations that last at this moment. The event that begins a part is heard
+    by who begins it, and the event that ends a part by who ends it: the caller passes the parts
+    as they are between the two. An event for one connection alone has no organisation here.
+    """
+    audience = event.spec.audience
+    heard: dict[str, str] = {}
+    for part in parts:
+        if part.role not in audience:
+            continue
+        if (
+            part.role == "linked"
+            and isinstance(event, OWN_ONLY_WHEN_LINKED)
+            and not _concerns(event, part.organisation)
+        ):
+            continue
+        heard.setdefault(part.organisation, part.role)
+    return heard
+
+
+def connections_of(
+    organisations: Iterable[str], speaks_for: Mapping[str, Iterable[str]]
+) -> dict[str, list[str]]:
+    """Connection -> the organisations for which it hears the event; each connection once.
+
+    ``speaks_for`` is organisation -> its connections, from the directory.
+    """
+    answer: dict[str, list[str]] = {}
+    for organisation in organisations:
+        for connection in speaks_for.get(organisation, ()):
+            answer.setdefault(connection, []).append(organisation)
+    return answer
+
+
+def standing_keys(event: Event) -> tuple[str, ...]:
+    """The facts whose latest word this event is.
+
+    A message stands as long as its event is still the latest word on every fact it rests on; a
+    reminder of a payment dies with the payment, a session's notice with its move.
+    """
+    if isinstance(event, routing.AssignmentOffered | mediation.AssignmentObjected):
+        return (f"offer:{event.assignment_id}",)
+    if isinstance(
+        event,
+        mediation.AssignmentAccepted
+        | mediation.AssignmentDeemedAccepted
+        | mediation.AssignmentReturned
+        | mediation.AssignmentEnded
+        | routing.AssignmentRecalled,
+    ):
+        return (f"offer:{event.assignment_id}", f"turn:{event.assignment_id}")
+    if isinstance(
+        event,
+        mediation.SessionScheduled
+        | mediation.SessionMoved
+        | mediation.SessionCancelled
+        | mediation.SessionHeld,
+    ):
+        return (f"session:{event.session_id}",)
+    if isinstance(event, mediation.ObligationPerformed | mediation.ObligationBreached):
+        return (f"obligation:{event.obligation_id}",)
+    if isinstance(event, mediation.ObligationsChanged):
+        return tuple(f"obligation:{o.obligation_id}" for o in event.obligations)
+    if isinstance(event, mediation.MediationEnded):
+        return ("mediation",)
+    if isinstance(event, intake.CaseClosed | intake.CaseReopened):
+        return ("closing",)
+    if isinstance(event, routing.LinkageRequested | routing.LinkageAnswered):
+        return (f"linkage:{event.linkage_id}",)
+    if isinstance(event, routing.LinkageCancelled):
+        return (f"linkage:{event.linkage_id}",)
+    deadline = getattr(event, "deadline", None)
+    if isinstance(deadline, routing.Deadline):
+        return _clock_keys(event, deadline)
+    return ()
+
+
+def _clock_keys(event: Event, deadline: routing.Deadline) -> tuple[str, ...]:
+    keys: tuple[str, ...] = (f"clock:{deadline.clock_id}",)
+    if isinstance(event, routing.DeadlineApproaching | routing.DeadlineMissed):
+        if deadline.kind == "obligation" and deadline.subject_id:
+            keys += (f"obligation:{deadline.subject_id}",)
+        if deadline.kind == "acceptance" and deadline.subject_id:
+            keys += (f"offer:{deadline.subject_id}",)
+    return keys
+
+
+def structured(attributes: Mapping[str, str], data: Mapping[str, Any]) -> dict[str, Any]:
+    """An event in structured CloudEvents JSON from its binary headers and its data."""
+    event: dict[str, Any] = {}
+    for name, value in attributes.items():
+        if name.startswith("ce_"):
+            event[name.removeprefix("ce_")] = value
+    event["datacontenttype"] = "application/json"
+    event["data"] = dict(data)
+    return event
+
+
+def binary(event: Mapping[str, Any]) -> list[tuple[str, bytes]]:
+    """The headers of an event in binary CloudEvents mode, from its structured form."""
+    headers = [("content-type", b"application/json; charset=utf-8")]
+    for name, value in event.items():
+        if name not in ("data", "datacontenttype"):
+            headers.append((f"ce_{name}", str(value).encode()))
+    return headers
