@@ -41,7 +41,7 @@ fmt: setup ## Format and fix what can be fixed
 	@$(PY) -m ruff format .
 
 migrate: venv-run ## Bring the databases named in the environment to the newest schema
-	@$(PY) -m services migrate
+	@$(PY) -m services migrate upgrade
 
 schemas: venv-run ## Write docs/contracts from the code
 	@$(PY) -m services schemas

@@ -45,9 +45,7 @@ def unprivileged(environ: Mapping[str, str] = os.environ) -> Person | None:
             "name another with LIANDIAO_SERVER_USER."
         ) from None
     if entry.pw_uid == 0:
-        raise StackError(
-            "LIANDIAO_SERVER_USER must not be root: PostgreSQL refuses to run as root."
-        )
+        raise StackError("LIANDIAO_SERVER_USER must not be root: PostgreSQL refuses it.")
     return Person(name, entry.pw_uid, entry.pw_gid)
 
 

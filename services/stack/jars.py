@@ -64,7 +64,7 @@ def wanted(path: Path = LIST) -> list[Jar]:
 
 
 def mirror(environ: Mapping[str, str] = os.environ) -> str:
-    """The repository: ``LIANDIAO_MAVEN_MIRROR`` (http, https, file or a folder) or the public one."""
+    """The repository: ``LIANDIAO_MAVEN_MIRROR`` (an address or a folder) or the public one."""
     given = environ.get("LIANDIAO_MAVEN_MIRROR", "").strip()
     if given:
         return given.rstrip("/")

@@ -19,7 +19,7 @@ from urllib.parse import quote
 import psutil
 
 from services.stack.console import StackError, tell
-from services.stack.home import ROOT, Person, cache_folder, passable, unprivileged, write_private
+from services.stack.home import ROOT, Person, cache_folder, passable, write_private
 
 MAJOR = "18"
 SUPERUSER = "liandiao_admin"
@@ -53,15 +53,13 @@ def wheel_binaries() -> Path:
 
 
 def binaries(person: Person | None) -> Path:
-    """The binaries where the server's user can run them; copied outside a private home if need be."""
+    """The binaries where the server's user can run them; copied out of private homes."""
     source = wheel_binaries()
     if person is None or (passable(source / "bin", person) and _runs(source, person)):
         return source
     target = cache_folder() / f"postgres-{_version(source)}"
     if not (target.exists() and _runs(target, person)):
-        tell(
-            f"PostgreSQL's programs are copied to {target}, where user {person.name} can run them."
-        )
+        tell(f"PostgreSQL's programs are copied to {target}, so that {person.name} can run them.")
         temporary = target.with_name(f"{target.name}.{os.getpid()}.part")
         shutil.rmtree(temporary, ignore_errors=True)
         shutil.copytree(source, temporary, symlinks=True)

@@ -38,13 +38,13 @@ _LIBC = _libc()
 
 def dies_with_parent(stop: signal.Signals) -> Callable[[], None] | None:
     """What a child runs before exec so that the kernel signals it when we die (Linux)."""
-    if _LIBC is None:
+    libc = _LIBC
+    if libc is None:
         return None
     parent = os.getpid()
 
     def ask_the_kernel() -> None:
-        assert _LIBC is not None
-        _LIBC.prctl(_PR_SET_PDEATHSIG, int(stop), 0, 0, 0)
+        libc.prctl(_PR_SET_PDEATHSIG, int(stop), 0, 0, 0)
         if os.getppid() != parent:
             os._exit(1)
 
@@ -120,7 +120,7 @@ class Child:
                 self.process.send_signal(self.stop_signal)
 
     def stop(self, *, asked: bool = False) -> bool:
-        """Stop it and wait; after ``stop_seconds`` it is killed. Answers whether it ended itself."""
+        """Stop it and wait; after ``stop_seconds`` kill it. Answers whether it ended itself."""
         if self.process is None:
             return True
         if not asked:
