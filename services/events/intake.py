@@ -72,7 +72,7 @@ class CaseRegistered(Event):
     owner=OWNER,
     audience=("source", "handler"),
     emitted_when="the sender corrected facts of its referral",
-    source="service-checklists 1.2",
+    source="design.md 4",
 )
 class CaseCorrected(Event):
     """Facts of the case were corrected; what is set here is the new value."""

@@ -32,7 +32,7 @@ class MessageDelivered(Event):
     owner=OWNER,
     audience=("handler",),
     emitted_when="the last attempt failed; somebody must act",
-    source="service-checklists 4.8",
+    source="design.md 3.6",
 )
 class MessageFailed(Event):
     """A message could not be delivered."""

@@ -319,7 +319,7 @@ class DeadlineChanged(Event):
     owner=OWNER,
     audience=("handler",),
     emitted_when="half or four fifths of the time is gone, or a rule's own reminder day has come",
-    source="service-checklists 2.11",
+    source="design.md 7",
 )
 class DeadlineApproaching(Event):
     """A warning, once per step."""
