@@ -1,0 +1,501 @@
+"""What intake does: take a referral, let a party leave, change the lane, close, reopen."""
+
+import hashlib
+import hmac
+import json
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from typing import Any, Final
+from uuid import UUID
+
+from intake import receipt, repository
+from intake.keys import Keys, keys_of
+from intake.legal_context import travelling
+from intake.messages import message
+from intake.model import PartyFacts, Referral
+from intake.serials import serials_of
+from intake.strict_json import StrictJsonError, parse
+from intake.validation import validate
+from services.clock import SHANGHAI
+from services.errors import (
+    CaseClosedProblem,
+    Conflict,
+    FieldError,
+    Forbidden,
+    Invalid,
+    Malformed,
+    NotFound,
+    ReferenceInUse,
+    TooLarge,
+    VersionMismatch,
+)
+from services.events import lanes
+from services.events.envelope import Length, Party
+from services.events.intake import (
+    CaseClosed,
+    CaseLaneChanged,
+    CaseRegistered,
+    CaseReopened,
+    DocumentRef,
+    PartyLeft,
+    ReferralReceived,
+)
+from services.ids import new_id
+from services.unit_of_work import UnitOfWork
+
+REFERRAL_TABLE: Final = "referral"
+VAULT_TABLE: Final = "party_vault"
+VAULT_FIELDS: Final = ("name", "identity", "phone", "address", "details")
+
+
+@dataclass(frozen=True)
+class Receipt:
+    """What one party needs to follow the case."""
+
+    party_id: UUID
+    ref: str
+    role: str
+    number: str
+    secret: str
+
+
+@dataclass(frozen=True)
+class Submitted:
+    """The answer to a referral, the first time and every time after."""
+
+    referral_id: UUID
+    case_id: UUID
+    case_number: str
+    organisation: str
+    reference: str
+    received_at: datetime
+    request_made_at: datetime | None
+    registered_at: datetime
+    receipts: tuple[Receipt, ...]
+    warnings: list[dict[str, str]]
+    replayed: bool = False
+
+
+def fault(pointer: str, code: str) -> FieldError:
+    """One fault in our words."""
+    return FieldError(pointer, code, message(code))
+
+
+def parsed(body: bytes) -> Any:
+    """The body as JSON. Raises ``Malformed`` or ``TooLarge`` with the place."""
+    try:
+        return parse(body)
+    except StrictJsonError as error:
+        problem = TooLarge if error.status == 413 else Malformed
+        raise problem(errors=[FieldError(error.pointer, error.rule, error.message)]) from None
+
+
+# -- a referral comes in -----------------------------------------------------------------------
+
+
+async def submit_referral(
+    document: Any, uow: UnitOfWork, *, organisations: tuple[str, ...], connection: str | None
+) -> Submitted:
+    """Register a case for a referral, or answer a repeat as the first time.
+
+    Emits ``ReferralReceived`` and ``CaseRegistered``. Raises ``Invalid`` with every fault,
+    ``Forbidden`` for somebody else's organisation, ``ReferenceInUse`` for other content.
+    """
+    require_own(document, organisations)
+    verdict = validate(document, uow.runtime.directory, lanes.may_send, uow.now)
+    if verdict.referral is None:
+        raise Invalid(errors=list(verdict.errors))
+    referral = verdict.referral
+    keys = keys_of(uow.runtime)
+    print_ = fingerprint(keys, referral)
+    case_id, referral_id = new_id(), new_id()
+    year = uow.now.astimezone(SHANGHAI).year
+    number = await serials_of(uow.runtime).number(referral.county, year)
+    parties = [seal_party(uow, keys, facts) for facts in referral.parties]
+    warnings = [warning.wire() for warning in verdict.warnings]
+    context = travelling(referral.legal_context)
+    registered = await repository.register(
+        uow,
+        referral=referral,
+        referral_id=referral_id,
+        case_id=case_id,
+        case_number=number,
+        connection=connection,
+        fingerprint=print_,
+        warnings=warnings,
+        document=keys.vault.seal(REFERRAL_TABLE, referral_id, {"document": referral.document}),
+        legal_context=context,
+        parties=parties,
+    )
+    if not registered:
+        return await _repeat(uow, keys, referral, print_)
+    uow.adopt_new_case(case_id, number)
+    _announce(uow, referral, referral_id, case_id, number, connection, parties, context)
+    uow.audit("referral.submitted", case_id=case_id, subject=str(referral_id))
+    return Submitted(
+        referral_id,
+        case_id,
+        number,
+        referral.organisation,
+        referral.reference,
+        referral.received_at,
+        referral.request_made_at,
+        uow.now,
+        tuple(
+            Receipt(p["party_id"], p["ref"], p["role"], number, p["secret"]) for p in parties
+        ),
+        warnings,
+    )
+
+
+def require_own(document: Any, organisations: tuple[str, ...]) -> None:
+    """A caller sends for its own organisations alone. Raises ``Forbidden``."""
+    source = document.get("source") if isinstance(document, dict) else None
+    code = source.get("organisation") if isinstance(source, dict) else None
+    if isinstance(code, str) and code not in organisations:
+        raise Forbidden(errors=[fault("/source/organisation", "organisation_not_yours")])
+
+
+def fingerprint(keys: Keys, referral: Referral) -> bytes:
+    """Keyed hash of the content: member order, blanks and folded characters do not count."""
+    source = {**referral.document["source"], "reference": referral.normal_reference}
+    text = json.dumps(
+        {**referral.document, "source": source}, sort_keys=True, ensure_ascii=False, separators=(",", ":")
+    )
+    return hmac.digest(keys.vault.keys.secret("fingerprint"), text.encode(), hashlib.sha256)
+
+
+def seal_party(uow: UnitOfWork, keys: Keys, facts: PartyFacts) -> dict[str, Any]:
+    """A party's rows: what may travel in the clear, everything else under its own data key."""
+    party_id = new_id()
+    sealed = keys.vault.seal(VAULT_TABLE, party_id, vault_fields(facts))
+    secret = receipt.secret(keys.receipt, party_id, 1)
+    return {
+        "party_id": party_id,
+        "ref": facts.ref,
+        "role": facts.role,
+        "kind": facts.kind,
+        "organisation": organisation_of(uow, facts),
+        "consent": facts.consent,
+        "consent_on": date.fromisoformat(facts.consent_on) if facts.consent_on else None,
+        "secret": secret,
+        "receipt_hash": receipt.secret_hash(keys.receipt, party_id, secret),
+        "kek_id": sealed.kek_id,
+        "wrapped_key": sealed.wrapped_key,
+        **{name: sealed.fields.get(name) for name in VAULT_FIELDS},
+        "protected": json.dumps(facts.protected),
+        "identity_blind": blind(keys, facts),
+    }
+
+
+def vault_fields(facts: PartyFacts) -> dict[str, Any]:
+    """The values the vault keeps; what is not known is left out."""
+    values = {
+        "name": facts.name,
+        "identity": facts.identity,
+        "phone": facts.phone,
+        "address": facts.address,
+        "details": facts.details or None,
+    }
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def blind(keys: Keys, facts: PartyFacts) -> bytes | None:
+    """The keyed hash by which the same person or body is found again."""
+    key = facts.identity_key
+    return keys.vault.blind("identity", key) if key else None
+
+
+def organisation_of(uow: UnitOfWork, facts: PartyFacts) -> str | None:
+    """The directory's code of a party that is one of its organisations (by its credit code)."""
+    found = facts.identity or {}
+    if facts.kind != "organisation" or found.get("type") != "uscc" or not found.get("number"):
+        return None
+    return uow.runtime.directory.organisation_by_uscc(found["number"])
+
+
+def _announce(
+    uow: UnitOfWork,
+    referral: Referral,
+    referral_id: UUID,
+    case_id: UUID,
+    number: str,
+    connection: str | None,
+    parties: list[dict[str, Any]],
+    context: dict[str, Any],
+) -> None:
+    uow.emit(
+        ReferralReceived(
+            case_id=case_id,
+            case_number=number,
+            referral_id=referral_id,
+            organisation=referral.organisation,
+            connection=connection,
+            reference=referral.reference,
+            channel=referral.channel,
+            received_at=referral.received_at,
+            request_made_at=referral.request_made_at,
+        ),
+        occurred_at=referral.received_at,
+    )
+    uow.emit(
+        CaseRegistered(
+            case_id=case_id,
+            case_number=number,
+            referral_id=referral_id,
+            organisation=referral.organisation,
+            lane=referral.lane,
+            dispute_type=referral.dispute_type,
+            dispute_subtype=referral.dispute_subtype,
+            place=referral.place,
+            claim_fen=referral.claim_fen,
+            parties=tuple(travelling_party(party) for party in parties),
+            legal_context=context,
+            documents=tuple(
+                DocumentRef(sha256=d["sha256"], size=d["size"], media_type=d["media_type"])
+                for d in referral.documents
+            ),
+            joint_sessions=referral.joint_sessions,
+            requested_within=Length(**referral.requested_within)
+            if referral.requested_within
+            else None,
+            preferred_mode=referral.preferred_mode,
+            channel=referral.channel,
+            occurred_at=referral.occurred_at,
+            request_made_at=referral.request_made_at,
+            received_at=referral.received_at,
+            registered_at=uow.now,
+        )
+    )
+
+
+def travelling_party(row: Any) -> Party:
+    """A party as events tell it."""
+    return Party(
+        party_id=row["party_id"],
+        role=row["role"],
+        kind=row["kind"],
+        organisation=row["organisation"],
+        party_consent=row["consent"],
+    )
+
+
+async def _repeat(
+    uow: UnitOfWork, keys: Keys, referral: Referral, print_: bytes
+) -> Submitted:
+    row = await repository.referral_by_reference(
+        uow, referral.organisation, referral.normal_reference
+    )
+    if row is None or not hmac.compare_digest(bytes(row["fingerprint"]), print_):
+        raise ReferenceInUse(errors=[fault("/source/reference", "reference_in_use")])
+    return await submitted(uow, keys, row)
+
+
+async def submitted(uow: UnitOfWork, keys: Keys, row: Any) -> Submitted:
+    """The first answer, built again from what was stored."""
+    return Submitted(
+        row["referral_id"],
+        row["case_id"],
+        row["case_number"],
+        row["organisation"],
+        row["reference"],
+        row["received_at"],
+        row["request_made_at"],
+        row["recorded_at"],
+        tuple(
+            Receipt(
+                p["party_id"],
+                p["ref"],
+                p["role"],
+                row["case_number"],
+                receipt.secret(keys.receipt, p["party_id"], p["receipt_version"]),
+            )
+            for p in await repository.receipt_parties(uow, row["referral_id"])
+        ),
+        row["warnings"],
+        replayed=True,
+    )
+
+
+# -- a party leaves ----------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Departure:
+    """That a party left: the first record, for ever."""
+
+    case_id: UUID
+    party_id: UUID
+    left_at: datetime
+    told_by: str
+    recorded_at: datetime
+    replayed: bool
+
+
+async def leave_case(
+    case_id: UUID,
+    uow: UnitOfWork,
+    *,
+    party_id: UUID | None,
+    ref: str | None = None,
+    left_at: datetime | None,
+    told_by: str,
+) -> Departure:
+    """Let a party leave; it cannot be refused, and a repeat answers the first result.
+
+    Emits ``PartyLeft``, and ``CaseClosed`` when nobody works on the case and a side is empty.
+    人民调解法 23.
+    """
+    stream = await uow.lock_case(case_id)
+    people = await repository.parties(uow, case_id)
+    party = next(
+        (p for p in people if p["party_id"] == party_id or (party_id is None and p["ref"] == ref)),
+        None,
+    )
+    if party is None:
+        pointer = "/party_id" if party_id else "/party_ref"
+        raise Invalid(errors=[fault(pointer, "party_unknown")])
+    if party["left_at"] is not None:
+        return Departure(
+            case_id,
+            party["party_id"],
+            party["left_at"],
+            party["left_told_by"],
+            party["left_recorded_at"],
+            True,
+        )
+    at = left_at or uow.now
+    if at > uow.now:
+        raise Invalid(errors=[fault("/left_at", "in_future")])
+    await repository.leave(uow, party["party_id"], at, told_by)
+    uow.emit(
+        PartyLeft(
+            case_id=case_id,
+            party_id=party["party_id"],
+            role=party["role"],
+            left_at=at,
+            told_by="party" if told_by == "party" else "organisation",
+        ),
+        occurred_at=at,
+    )
+    uow.audit("party.left", case_id=case_id, subject=str(party["party_id"]))
+    remaining = [
+        p
+        for p in people
+        if p["role"] == party["role"] and not p["left_at"] and p["party_id"] != party["party_id"]
+    ]
+    if not stream.closed and not remaining and party["role"] != "third_party":
+        if await repository.open_assignment(uow, case_id, stream.episode) is None:
+            outcome = "withdrawn" if party["role"] == "applicant" else "refused"
+            await close_case(case_id, outcome, at, uow)
+    return Departure(case_id, party["party_id"], at, told_by, uow.now, False)
+
+
+# -- lane, closing, reopening ------------------------------------------------------------------
+
+
+async def change_lane(
+    case_id: UUID,
+    uow: UnitOfWork,
+    *,
+    to_lane: str,
+    ground: str,
+    changed_at: datetime | None,
+    version: int,
+) -> int:
+    """Move the case to another lane (转道); emits ``CaseLaneChanged``. Answers the new version."""
+    stream = await uow.lock_case(case_id)
+    row = await repository.case(uow, case_id)
+    if row is None:
+        raise NotFound()
+    if row["version"] != version:
+        raise VersionMismatch()
+    if stream.closed:
+        raise CaseClosedProblem()
+    caller = uow.caller
+    if caller is None:
+        raise Forbidden()
+    at = changed_at or uow.now
+    if at > uow.now:
+        raise Invalid(errors=[fault("/changed_at", "in_future")])
+    if to_lane == row["lane"]:
+        raise Invalid(errors=[fault("/to_lane", "lane_unchanged")])
+    if not lanes.may_send(to_lane, caller.organisation_kind or ""):
+        raise Invalid(errors=[fault("/to_lane", "lane_not_for_source_kind")])
+    new_version = await repository.change_lane(uow, case_id, to_lane)
+    uow.emit(
+        CaseLaneChanged(
+            case_id=case_id,
+            from_lane=row["lane"],
+            to_lane=to_lane,
+            ground=ground,
+            decided_by=caller.organisation,
+            changed_at=at,
+        ),
+        occurred_at=at,
+    )
+    uow.audit("case.lane_changed", case_id=case_id, detail={"to": to_lane, "ground": ground})
+    return new_version
+
+
+async def close_case(case_id: UUID, outcome: str, closed_at: datetime, uow: UnitOfWork) -> None:
+    """End the round with its outcome; emits ``CaseClosed``. A closed case stays as it is."""
+    stream = await uow.lock_case(case_id)
+    if stream.closed:
+        return
+    await repository.close(uow, case_id, outcome, closed_at)
+    uow.emit(
+        CaseClosed(case_id=case_id, outcome=outcome, closed_at=closed_at), occurred_at=closed_at
+    )
+    uow.set_case(case_id, closed=True)
+    uow.audit("case.closed", case_id=case_id, detail={"outcome": outcome})
+
+
+SET_ASIDE: Final = "set_aside_by_court"
+
+
+async def reopen_case(
+    case_id: UUID, uow: UnitOfWork, *, ground: str, version: int, within_days: int
+) -> int:
+    """Begin the next round of a closed case; emits ``CaseReopened``. Answers the new version.
+
+    Later than the site's limit only when a court set the agreement aside: otherwise the matter is
+    a new, linked case.
+    """
+    stream = await uow.lock_case(case_id)
+    row = await repository.case(uow, case_id)
+    if row is None:
+        raise NotFound()
+    if row["version"] != version:
+        raise VersionMismatch()
+    if not stream.closed:
+        raise Conflict("the case is open")
+    if ground != SET_ASIDE and uow.now >= row["closed_at"] + timedelta(days=within_days):
+        raise Conflict("too late to reopen: send a new referral")
+    uow.set_case(case_id, episode=stream.episode + 1, closed=False)
+    await repository.reopen(uow, case_id, stream.episode)
+    source = row["organisation"]
+    await repository.hold(uow, case_id, stream.episode, source, "reopened", uow.now)
+    people = await repository.parties(uow, case_id)
+    uow.emit(
+        CaseReopened(
+            case_id=case_id,
+            referral_id=row["referral_id"],
+            organisation=source,
+            lane=row["lane"],
+            dispute_type=row["dispute_type"],
+            dispute_subtype=row["dispute_subtype"],
+            place=row["place"],
+            claim_fen=row["claim_fen"],
+            parties=tuple(travelling_party(party) for party in people),
+            legal_context=row["legal_context"],
+            joint_sessions=row["joint_sessions"],
+            ground=ground,
+            received_at=row["received_at"],
+            reopened_at=uow.now,
+        )
+    )
+    uow.audit("case.reopened", case_id=case_id, detail={"ground": ground})
+    return int(row["version"]) + 1
+
+

@@ -1,0 +1,866 @@
+"""All SQL of intake. Values are always bound; a read of case data goes through ``AgencyScope``."""
+
+from datetime import date, datetime
+from typing import Any, Final
+from uuid import UUID
+
+import asyncpg
+
+from intake.model import Referral
+from intake.vault import Sealed
+from services.access import AgencyScope
+from services.unit_of_work import UnitOfWork
+
+Row = asyncpg.Record
+
+# The write path of every referral: one statement. The unique reference decides; when it is taken
+# nothing else is written. Likely duplicates are found by equality of identity, within the source.
+_REGISTER: Final = """
+WITH taken AS (
+  INSERT INTO referral (referral_id, case_id, organisation, connection, reference,
+    normal_reference, fingerprint, channel, warnings, kek_id, wrapped_key, document, occurred_at,
+    recorded_at)
+  VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)
+  ON CONFLICT (organisation, normal_reference) DO NOTHING RETURNING referral_id
+), filed AS (
+  INSERT INTO case_file (case_id, case_number, referral_id, organisation, lane, dispute_type,
+    dispute_subtype, place, claim_fen, channel, legal_context, joint_sessions, requested_within,
+    preferred_mode, holder, held_since, occurred_at, occurred_until, request_made_at, received_at,
+    registered_at, recorded_at)
+  SELECT $2, $15, $1, $3, $16, $17, $18, $19, $20, $8, $21, $22, $23, $24, $3, $14, $25, $26, $27,
+    $13, $14, $14 FROM taken
+), people AS (
+  INSERT INTO party (party_id, case_id, referral_id, ref, role, kind, organisation, consent,
+    consent_on, receipt_hash, recorded_at)
+  SELECT p.party_id, $2, $1, p.ref, p.role, p.kind, p.organisation, p.consent, p.consent_on,
+    p.receipt_hash, $14
+  FROM taken, unnest($28::uuid[], $29::text[], $30::text[], $31::text[], $32::text[], $33::text[],
+    $34::date[], $35::bytea[])
+    AS p(party_id, ref, role, kind, organisation, consent, consent_on, receipt_hash)
+), sealed AS (
+  INSERT INTO party_vault (party_id, case_id, source, kek_id, wrapped_key, name, identity, phone,
+    address, details, protected, identity_blind, recorded_at)
+  SELECT v.party_id, $2, $3, $10, v.wrapped_key, v.name, v.identity, v.phone, v.address, v.details,
+    v.protected::jsonb, v.identity_blind, $14
+  FROM taken, unnest($28::uuid[], $36::bytea[], $37::bytea[], $38::bytea[], $39::bytea[],
+    $40::bytea[], $41::bytea[], $42::text[], $43::bytea[])
+    AS v(party_id, wrapped_key, name, identity, phone, address, details, protected, identity_blind)
+), papers AS (
+  INSERT INTO document (referral_id, ordinal, case_id, sha256, size_bytes, media_type, recorded_at)
+  SELECT $1, d.ordinal, $2, d.sha256, d.size_bytes, d.media_type, $14
+  FROM taken, unnest($44::text[], $45::bigint[], $46::text[]) WITH ORDINALITY
+    AS d(sha256, size_bytes, media_type, ordinal)
+), held AS (
+  INSERT INTO holding (case_id, episode, holder, ground, occurred_at, recorded_at)
+  SELECT $2, 1, $3, 'first_receiver', $14, $14 FROM taken
+), takes_part AS (
+  INSERT INTO participation (participation_id, case_id, episode, organisation, role, reference,
+    joined_at)
+  SELECT $1, $2, 1, $3, 'source', $5, $14 FROM taken
+), alike AS (
+  INSERT INTO duplicate_link (case_id, other_case_id, organisation, recorded_at)
+  SELECT DISTINCT $2::uuid, o.case_id, $3, $14::timestamptz FROM taken, (
+    SELECT v.case_id FROM party_vault v
+    WHERE v.identity_blind = ANY($43::bytea[]) AND v.source = $3 LIMIT 50) o
+)
+SELECT count(*) FROM taken
+"""
+
+
+async def register(
+    uow: UnitOfWork,
+    *,
+    referral: Referral,
+    referral_id: UUID,
+    case_id: UUID,
+    case_number: str,
+    connection: str | None,
+    fingerprint: bytes,
+    warnings: list[dict[str, str]],
+    document: Sealed,
+    legal_context: dict[str, Any],
+    parties: list[dict[str, Any]],
+) -> bool:
+    """Write referral, case, parties, vault, papers and suggestions; False: reference is taken."""
+
+    def column(name: str) -> list[Any]:
+        return [party[name] for party in parties]
+
+    taken = await uow.db.fetchval(
+        _REGISTER,
+        referral_id,
+        case_id,
+        referral.organisation,
+        connection,
+        referral.reference,
+        referral.normal_reference,
+        fingerprint,
+        referral.channel,
+        warnings,
+        document.kek_id,
+        document.wrapped_key,
+        document.fields["document"],
+        referral.received_at,
+        uow.now,
+        case_number,
+        referral.lane,
+        referral.dispute_type,
+        referral.dispute_subtype,
+        referral.place,
+        referral.claim_fen,
+        legal_context,
+        referral.joint_sessions,
+        referral.requested_within,
+        referral.preferred_mode,
+        referral.occurred_at,
+        referral.occurred_until,
+        referral.request_made_at,
+        column("party_id"),
+        column("ref"),
+        column("role"),
+        column("kind"),
+        column("organisation"),
+        column("consent"),
+        column("consent_on"),
+        column("receipt_hash"),
+        column("wrapped_key"),
+        column("name"),
+        column("identity"),
+        column("phone"),
+        column("address"),
+        column("details"),
+        column("protected"),
+        column("identity_blind"),
+        [paper["sha256"] for paper in referral.documents],
+        [paper["size"] for paper in referral.documents],
+        [paper["media_type"] for paper in referral.documents],
+    )
+    return bool(taken)
+
+
+# -- referrals ---------------------------------------------------------------------------------
+
+_REFERRAL: Final = """
+SELECT r.referral_id, r.case_id, c.case_number, r.organisation, r.connection, r.reference,
+  r.channel, r.warnings, r.version, r.fingerprint, r.kek_id, r.wrapped_key, r.document,
+  r.occurred_at AS received_at, r.recorded_at, c.request_made_at, c.state, c.stage, c.lane, c.place
+FROM referral r JOIN case_file c USING (case_id)
+"""
+
+
+async def referral_by_reference(
+    uow: UnitOfWork, organisation: str, normal_reference: str
+) -> Row | None:
+    """A referral by its source's own number."""
+    return await uow.db.fetchrow(
+        f"{_REFERRAL} WHERE r.organisation = $1 AND r.normal_reference = $2",
+        organisation,
+        normal_reference,
+    )
+
+
+async def own_referral(
+    uow: UnitOfWork, scope: AgencyScope, referral_id: UUID, *, lock: bool = False
+) -> Row | None:
+    """A referral of the caller's own organisation."""
+    return await uow.db.fetchrow(
+        f"{_REFERRAL} WHERE r.referral_id = $1 AND r.organisation = $2"
+        + (" FOR UPDATE OF r" if lock else ""),
+        referral_id,
+        scope.organisation,
+    )
+
+
+async def own_referrals(
+    uow: UnitOfWork, scope: AgencyScope, *, normal_reference: str | None, before: UUID | None,
+    limit: int,
+) -> list[Row]:
+    """The caller's referrals, youngest first."""
+    rows: list[Row] = await uow.db.fetch(
+        f"""{_REFERRAL} WHERE r.organisation = $1
+          AND ($2::text IS NULL OR r.normal_reference = $2)
+          AND ($3::uuid IS NULL OR r.referral_id < $3)
+        ORDER BY r.referral_id DESC LIMIT $4""",
+        scope.organisation,
+        normal_reference,
+        before,
+        limit,
+    )
+    return rows
+
+
+async def receipt_parties(uow: UnitOfWork, referral_id: UUID) -> list[Row]:
+    """Party ids, refs and receipt versions of a referral, in its order."""
+    rows: list[Row] = await uow.db.fetch(
+        """SELECT party_id, ref, role, receipt_version FROM party WHERE referral_id = $1
+           ORDER BY length(ref), ref""",
+        referral_id,
+    )
+    return rows
+
+
+async def replace_document(
+    uow: UnitOfWork,
+    row: Row,
+    *,
+    document: bytes,
+    reason: bytes,
+    changed: list[str],
+    organisation: str,
+    occurred_at: datetime,
+) -> None:
+    """The referral's next version; the one that stood is kept as history."""
+    await uow.db.execute(
+        """WITH old AS (INSERT INTO referral_version (referral_id, version, document, changed,
+             reason, organisation, acted_by, occurred_at, recorded_at)
+           VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9))
+           UPDATE referral SET document = $10, version = $2 + 1 WHERE referral_id = $1""",
+        row["referral_id"],
+        row["version"],
+        row["document"],
+        changed,
+        reason,
+        organisation,
+        uow.actor.acted_by,
+        occurred_at,
+        uow.now,
+        document,
+    )
+
+
+async def referral_history(uow: UnitOfWork, referral_id: UUID) -> list[Row]:
+    """Corrections of a referral, oldest first."""
+    rows: list[Row] = await uow.db.fetch(
+        """SELECT version, changed, organisation, acted_by, occurred_at, recorded_at
+           FROM referral_version WHERE referral_id = $1 ORDER BY version""",
+        referral_id,
+    )
+    return rows
+
+
+async def correct_case(uow: UnitOfWork, case_id: UUID, facts: Referral) -> Row:
+    """Bring the case's own columns to the corrected referral."""
+    row: Row = await uow.db.fetchrow(
+        """UPDATE case_file SET dispute_type = $2, dispute_subtype = $3, place = $4, claim_fen = $5,
+             joint_sessions = $6, requested_within = $7, preferred_mode = $8, occurred_at = $9,
+             occurred_until = $10, version = version + 1
+           WHERE case_id = $1 RETURNING version""",
+        case_id,
+        facts.dispute_type,
+        facts.dispute_subtype,
+        facts.place,
+        facts.claim_fen,
+        facts.joint_sessions,
+        facts.requested_within,
+        facts.preferred_mode,
+        facts.occurred_at,
+        facts.occurred_until,
+    )
+    return row
+
+
+async def correct_party(
+    uow: UnitOfWork,
+    party_id: UUID,
+    *,
+    organisation: str | None,
+    consent: str,
+    consent_on: date | None,
+    sealed: dict[str, bytes | None],
+    protected: dict[str, bool],
+    identity_blind: bytes | None,
+) -> None:
+    """Replace what the vault and the party's row say."""
+    await uow.db.execute(
+        """WITH p AS (UPDATE party SET organisation = $2, consent = $3, consent_on = $4
+             WHERE party_id = $1)
+           UPDATE party_vault SET name = $5, identity = $6, phone = $7, address = $8, details = $9,
+             protected = $10, identity_blind = $11 WHERE party_id = $1""",
+        party_id,
+        organisation,
+        consent,
+        consent_on,
+        sealed["name"],
+        sealed["identity"],
+        sealed["phone"],
+        sealed["address"],
+        sealed["details"],
+        protected,
+        identity_blind,
+    )
+
+
+async def add_party(
+    uow: UnitOfWork, case_id: UUID, referral_id: UUID, source: str, party: dict[str, Any]
+) -> None:
+    """A party named later (an unknown respondent became known)."""
+    await uow.db.execute(
+        """WITH p AS (INSERT INTO party (party_id, case_id, referral_id, ref, role, kind,
+             organisation, consent, consent_on, receipt_hash, recorded_at)
+           VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11))
+           INSERT INTO party_vault (party_id, case_id, source, kek_id, wrapped_key, name, identity,
+             phone, address, details, protected, identity_blind, recorded_at)
+           VALUES ($1, $2, $12, $13, $14, $15, $16, $17, $18, $19, $20::text::jsonb, $21, $11)""",
+        party["party_id"],
+        case_id,
+        referral_id,
+        party["ref"],
+        party["role"],
+        party["kind"],
+        party["organisation"],
+        party["consent"],
+        party["consent_on"],
+        party["receipt_hash"],
+        uow.now,
+        source,
+        party["kek_id"],
+        party["wrapped_key"],
+        party["name"],
+        party["identity"],
+        party["phone"],
+        party["address"],
+        party["details"],
+        party["protected"],
+        party["identity_blind"],
+    )
+
+
+async def replace_documents(
+    uow: UnitOfWork, case_id: UUID, referral_id: UUID, papers: list[dict[str, Any]]
+) -> None:
+    """The referral's list of papers as it stands now."""
+    await uow.db.execute("DELETE FROM document WHERE referral_id = $1", referral_id)
+    await uow.db.execute(
+        """INSERT INTO document (referral_id, ordinal, case_id, sha256, size_bytes, media_type,
+             recorded_at)
+           SELECT $1, d.ordinal, $2, d.sha256, d.size_bytes, d.media_type, $6
+           FROM unnest($3::text[], $4::bigint[], $5::text[]) WITH ORDINALITY
+             AS d(sha256, size_bytes, media_type, ordinal)""",
+        referral_id,
+        case_id,
+        [paper["sha256"] for paper in papers],
+        [paper["size"] for paper in papers],
+        [paper["media_type"] for paper in papers],
+        uow.now,
+    )
+
+
+# -- cases -------------------------------------------------------------------------------------
+
+
+async def case(uow: UnitOfWork, case_id: UUID) -> Row | None:
+    """A case's row; the caller has passed the gate."""
+    return await uow.db.fetchrow("SELECT * FROM case_file WHERE case_id = $1", case_id)
+
+
+async def cases(
+    uow: UnitOfWork,
+    scope: AgencyScope,
+    *,
+    state: str | None,
+    stage: str | None,
+    lane: str | None,
+    place: str | None,
+    normal_reference: str | None,
+    before: UUID | None,
+    limit: int,
+) -> list[Row]:
+    """Cases in which the organisation takes part now, youngest first; ``place`` is a prefix."""
+    rows: list[Row] = await uow.db.fetch(
+        """SELECT c.*, r.reference FROM (
+          SELECT DISTINCT p.case_id FROM participation p
+          WHERE p.organisation = $1 AND p.left_at IS NULL
+            AND p.case_id < coalesce($7::uuid, 'ffffffff-ffff-ffff-ffff-ffffffffffff')) mine
+        JOIN case_file c USING (case_id)
+        LEFT JOIN referral r ON r.referral_id = c.referral_id AND r.organisation = $1
+        WHERE ($2::text IS NULL OR c.state = $2) AND ($3::text IS NULL OR c.stage = $3)
+          AND ($4::text IS NULL OR c.lane = $4)
+          AND ($5::text IS NULL OR starts_with(c.place, $5))
+          AND ($6::text IS NULL OR c.case_id IN (SELECT case_id FROM referral
+               WHERE organisation = $1 AND normal_reference = $6))
+        ORDER BY mine.case_id DESC LIMIT $8""",
+        scope.organisation,
+        state,
+        stage,
+        lane,
+        place,
+        normal_reference,
+        before,
+        limit,
+    )
+    return rows
+
+
+async def parties(uow: UnitOfWork, case_id: UUID) -> list[Row]:
+    """The parties without names, in the referral's order."""
+    rows: list[Row] = await uow.db.fetch(
+        """SELECT party_id, referral_id, ref, role, kind, organisation, consent, consent_on,
+             receipt_version, left_at, left_told_by, left_recorded_at
+           FROM party WHERE case_id = $1 ORDER BY length(ref), ref""",
+        case_id,
+    )
+    return rows
+
+
+async def sealed_parties(uow: UnitOfWork, case_id: UUID) -> list[Row]:
+    """The vault's rows of a case; row-level security applies too."""
+    rows: list[Row] = await uow.db.fetch(
+        """SELECT p.party_id, p.ref, p.role, p.kind, p.organisation, p.consent, p.consent_on,
+             p.left_at, v.kek_id, v.wrapped_key, v.name, v.identity, v.phone, v.address, v.details,
+             v.protected, v.identity_blind
+           FROM party p JOIN party_vault v USING (party_id)
+           WHERE p.case_id = $1 ORDER BY length(p.ref), p.ref""",
+        case_id,
+    )
+    return rows
+
+
+async def sealed_party(uow: UnitOfWork, party_id: UUID) -> Row | None:
+    """One vault row."""
+    return await uow.db.fetchrow(
+        """SELECT p.party_id, p.case_id, p.ref, p.role, p.kind, p.organisation, p.left_at,
+             v.kek_id, v.wrapped_key, v.name, v.identity, v.phone, v.address, v.details, v.protected
+           FROM party p JOIN party_vault v USING (party_id) WHERE p.party_id = $1""",
+        party_id,
+    )
+
+
+async def documents(uow: UnitOfWork, case_id: UUID) -> list[Row]:
+    """The papers of a case, by hash."""
+    rows: list[Row] = await uow.db.fetch(
+        """SELECT referral_id, ordinal, sha256, size_bytes, media_type FROM document
+           WHERE case_id = $1 ORDER BY referral_id, ordinal""",
+        case_id,
+    )
+    return rows
+
+
+async def assignments(uow: UnitOfWork, case_id: UUID) -> list[Row]:
+    """The turns at a case, in order."""
+    rows: list[Row] = await uow.db.fetch(
+        """SELECT assignment_id, episode, organisation, ordinal, state, ground, outcome, accept_by,
+             occurred_at FROM assignment WHERE case_id = $1 ORDER BY episode, ordinal""",
+        case_id,
+    )
+    return rows
+
+
+async def deadlines(uow: UnitOfWork, case_id: UUID) -> list[Row]:
+    """The clocks of a case, the next due first."""
+    rows: list[Row] = await uow.db.fetch(
+        """SELECT clock_id, episode, kind, rule, citation, subject_id, state, due_at, due_on,
+             original_due_at, projected FROM deadline WHERE case_id = $1 ORDER BY due_at, clock_id""",
+        case_id,
+    )
+    return rows
+
+
+async def holders(uow: UnitOfWork, case_id: UUID) -> list[Row]:
+    """Everybody who has answered for the case, in order."""
+    rows: list[Row] = await uow.db.fetch(
+        """SELECT holder, episode, ground, occurred_at, recorded_at FROM holding
+           WHERE case_id = $1 ORDER BY id""",
+        case_id,
+    )
+    return rows
+
+
+async def duplicates(uow: UnitOfWork, case_id: UUID, organisation: str) -> list[Row]:
+    """Suggested duplicates, for the source itself."""
+    rows: list[Row] = await uow.db.fetch(
+        """SELECT c.case_id, c.case_number, d.ground FROM duplicate_link d
+           JOIN case_file c ON c.case_id = CASE WHEN d.case_id = $1 THEN d.other_case_id
+                                                ELSE d.case_id END
+           WHERE (d.case_id = $1 OR d.other_case_id = $1) AND d.organisation = $2
+           ORDER BY c.case_id DESC LIMIT 20""",
+        case_id,
+        organisation,
+    )
+    return rows
+
+
+async def as_of(uow: UnitOfWork, case_id: UUID) -> dict[str, int]:
+    """How far each service has been heard about the case."""
+    rows = await uow.db.fetch(
+        """SELECT source, sequence FROM inbox WHERE consumer = 'intake.cases' AND case_id = $1
+           UNION ALL SELECT '/intake', last_sequence FROM case_stream WHERE case_id = $1""",
+        case_id,
+    )
+    found = {row["source"].lstrip("/"): int(row["sequence"]) for row in rows}
+    return {name: found.get(name, 0) for name in ("intake", "routing", "mediation", "notification")}
+
+
+async def parked(uow: UnitOfWork, case_id: UUID) -> bool:
+    """Whether an event of the case could not be handled and others queue behind it."""
+    return bool(
+        await uow.db.fetchval("SELECT EXISTS (SELECT 1 FROM parked_case WHERE key = $1)", str(case_id))
+    )
+
+
+async def timeline(
+    uow: UnitOfWork, case_id: UUID, *, before: list[Any] | None, limit: int
+) -> list[Row]:
+    """Everything that happened, youngest record first: heard from others, and our own outbox."""
+    rows: list[Row] = await uow.db.fetch(
+        """SELECT * FROM (
+             SELECT event_id, source, sequence, episode, type, data::text AS data, occurred_at,
+               recorded_at FROM timeline_entry WHERE case_id = $1
+             UNION ALL
+             SELECT event_id, '/intake', sequence,
+               (SELECT (h->>1)::int FROM jsonb_array_elements(headers) h WHERE h->>0 = 'ce_episode'),
+               type, convert_from(data, 'UTF8'),
+               (SELECT (h->>1)::timestamptz FROM jsonb_array_elements(headers) h
+                WHERE h->>0 = 'ce_time'), recorded_at
+             FROM outbox WHERE topic = $5 AND key = $6 AND type <> 'liandiao.command.answered.v1'
+           ) t
+           WHERE $2::timestamptz IS NULL OR (recorded_at, event_id) < ($2, $3)
+           ORDER BY recorded_at DESC, event_id DESC LIMIT $4""",
+        case_id,
+        datetime.fromisoformat(before[0]) if before else None,
+        UUID(before[1]) if before else None,
+        limit,
+        uow.runtime.settings.cases_topic,
+        str(case_id),
+    )
+    return rows
+
+
+async def change_lane(uow: UnitOfWork, case_id: UUID, lane: str) -> int:
+    """The case runs in another lane; its new version."""
+    return int(
+        await uow.db.fetchval(
+            """UPDATE case_file SET lane = $2, version = version + 1 WHERE case_id = $1
+               RETURNING version""",
+            case_id,
+            lane,
+        )
+    )
+
+
+async def close(uow: UnitOfWork, case_id: UUID, outcome: str, closed_at: datetime) -> None:
+    """The round is over."""
+    await uow.db.execute(
+        """UPDATE case_file SET state = 'closed', stage = 'closed', outcome = $2, closed_at = $3,
+             version = version + 1 WHERE case_id = $1""",
+        case_id,
+        outcome,
+        closed_at,
+    )
+
+
+async def reopen(uow: UnitOfWork, case_id: UUID, episode: int) -> None:
+    """The next round begins; whoever left may be asked again."""
+    await uow.db.execute(
+        """WITH p AS (UPDATE party SET left_at = NULL, left_told_by = NULL, left_recorded_at = NULL,
+             consent = 'unknown', consent_on = NULL WHERE case_id = $1)
+           UPDATE case_file SET state = 'open', stage = 'registered', outcome = NULL,
+             closed_at = NULL, episode = $2, version = version + 1 WHERE case_id = $1""",
+        case_id,
+        episode,
+    )
+
+
+async def leave(
+    uow: UnitOfWork, party_id: UUID, left_at: datetime, told_by: str
+) -> bool:
+    """Record that a party left; False when it had left before (the first result stands)."""
+    status = await uow.db.execute(
+        """UPDATE party SET left_at = $2, left_told_by = $3, left_recorded_at = $4
+           WHERE party_id = $1 AND left_at IS NULL""",
+        party_id,
+        left_at,
+        told_by,
+        uow.now,
+    )
+    return bool(status.endswith(" 1"))
+
+
+# -- what the other services say -----------------------------------------------------------------
+
+
+async def record_heard(
+    uow: UnitOfWork,
+    *,
+    event_id: UUID,
+    case_id: UUID,
+    source: str,
+    sequence: int,
+    episode: int,
+    type_: str,
+    data: dict[str, Any],
+    occurred_at: datetime,
+    recorded_at: datetime,
+) -> None:
+    """A timeline entry; a repeat changes nothing."""
+    await uow.db.execute(
+        """INSERT INTO timeline_entry (event_id, case_id, source, sequence, episode, type, data,
+             occurred_at, recorded_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+           ON CONFLICT (event_id) DO NOTHING""",
+        event_id,
+        case_id,
+        source,
+        sequence,
+        episode,
+        type_,
+        data,
+        occurred_at,
+        recorded_at,
+    )
+
+
+async def hold(
+    uow: UnitOfWork, case_id: UUID, episode: int, holder: str, ground: str, at: datetime
+) -> None:
+    """Somebody else answers for the case from now on; the same holder again changes nothing."""
+    await uow.db.execute(
+        """WITH h AS (UPDATE case_file SET holder = $3, held_since = $5
+             WHERE case_id = $1 AND holder <> $3 RETURNING 1)
+           INSERT INTO holding (case_id, episode, holder, ground, occurred_at, recorded_at)
+           SELECT $1, $2, $3, $4, $5, $6 FROM h""",
+        case_id,
+        episode,
+        holder,
+        ground,
+        at,
+        uow.now,
+    )
+
+
+async def set_stage(uow: UnitOfWork, case_id: UUID, stage: str) -> None:
+    """How far the open case has come."""
+    await uow.db.execute(
+        "UPDATE case_file SET stage = $2 WHERE case_id = $1 AND state = 'open' AND stage <> $2",
+        case_id,
+        stage,
+    )
+
+
+async def offer(
+    uow: UnitOfWork,
+    *,
+    assignment_id: UUID,
+    case_id: UUID,
+    episode: int,
+    organisation: str,
+    ordinal: int,
+    accept_by: datetime,
+    offered_at: datetime,
+) -> None:
+    """An organisation's turn begins."""
+    await uow.db.execute(
+        """INSERT INTO assignment (assignment_id, case_id, episode, organisation, ordinal, state,
+             accept_by, occurred_at, recorded_at)
+           VALUES ($1, $2, $3, $4, $5, 'offered', $6, $7, $8) ON CONFLICT DO NOTHING""",
+        assignment_id,
+        case_id,
+        episode,
+        organisation,
+        ordinal,
+        accept_by,
+        offered_at,
+        uow.now,
+    )
+
+
+async def set_assignment(
+    uow: UnitOfWork,
+    assignment_id: UUID,
+    state: str,
+    at: datetime,
+    *,
+    ground: str | None = None,
+    outcome: str | None = None,
+    failed: bool = False,
+) -> Row | None:
+    """The turn's next state; a turn that is over stays over. Answers the row as it stands."""
+    return await uow.db.fetchrow(
+        """UPDATE assignment SET
+             state = CASE WHEN state IN ('returned', 'ended') THEN state ELSE $2 END,
+             occurred_at = CASE WHEN state IN ('returned', 'ended') THEN occurred_at ELSE $3 END,
+             ground = coalesce($4, ground), outcome = coalesce($5, outcome),
+             failed_end = failed_end OR $6
+           WHERE assignment_id = $1 RETURNING *""",
+        assignment_id,
+        state,
+        at,
+        ground,
+        outcome,
+        failed,
+    )
+
+
+async def set_mediation_end(
+    uow: UnitOfWork, assignment_id: UUID, outcome: str, succeeded: bool, handover_built: bool
+) -> Row | None:
+    """How the proceeding ended, and whether its hand-over package stands."""
+    return await uow.db.fetchrow(
+        """UPDATE assignment SET outcome = $2, succeeded = $3,
+             handover_built = handover_built OR $4 WHERE assignment_id = $1 RETURNING *""",
+        assignment_id,
+        outcome,
+        succeeded,
+        handover_built,
+    )
+
+
+async def open_assignment(uow: UnitOfWork, case_id: UUID, episode: int) -> Row | None:
+    """The turn that is running, if any."""
+    return await uow.db.fetchrow(
+        """SELECT assignment_id, organisation, state FROM assignment
+           WHERE case_id = $1 AND episode = $2 AND state NOT IN ('returned', 'recalled', 'ended')
+           ORDER BY ordinal DESC LIMIT 1""",
+        case_id,
+        episode,
+    )
+
+
+async def assignment(uow: UnitOfWork, assignment_id: UUID) -> Row | None:
+    """A turn by its id."""
+    return await uow.db.fetchrow("SELECT * FROM assignment WHERE assignment_id = $1", assignment_id)
+
+
+async def set_deadline(
+    uow: UnitOfWork,
+    *,
+    case_id: UUID,
+    episode: int,
+    clock: dict[str, Any],
+    state: str,
+    at: datetime,
+) -> None:
+    """A clock as routing last told it."""
+    await uow.db.execute(
+        """INSERT INTO deadline (clock_id, case_id, episode, kind, rule, citation, subject_id, state,
+             due_at, due_on, original_due_at, projected, occurred_at, recorded_at)
+           VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)
+           ON CONFLICT (clock_id) DO UPDATE SET state = excluded.state, due_at = excluded.due_at,
+             due_on = excluded.due_on, projected = excluded.projected, rule = excluded.rule,
+             citation = excluded.citation, occurred_at = excluded.occurred_at""",
+        clock["clock_id"],
+        case_id,
+        episode,
+        clock["kind"],
+        clock["rule"],
+        clock["citation"],
+        clock["subject_id"],
+        state,
+        clock["due_at"],
+        clock["due_on"],
+        clock["original_due_at"],
+        clock["projected"],
+        at,
+        uow.now,
+    )
+
+
+# -- the access log ------------------------------------------------------------------------------
+
+ACCESS_ACTIONS: Final = ("parties.read", "party_sheet.read", "contact.read", "referral.read")
+
+
+async def access_log(
+    uow: UnitOfWork, case_id: UUID, *, party_id: UUID | None, before: list[Any] | None, limit: int
+) -> list[Row]:
+    """Who opened the file of a case (or of one party in it), youngest first."""
+    rows: list[Row] = await uow.db.fetch(
+        """SELECT id, action, organisation, actor, acted_by, purpose, recorded_at, chain_number,
+             detail FROM audit_entry
+           WHERE case_id = $1 AND action = ANY($2)
+             AND ($3::text IS NULL OR detail->'parties' ? $3)
+             AND ($4::timestamptz IS NULL OR (recorded_at, id) < ($4, $5))
+           ORDER BY recorded_at DESC, id DESC LIMIT $6""",
+        case_id,
+        list(ACCESS_ACTIONS),
+        str(party_id) if party_id else None,
+        datetime.fromisoformat(before[0]) if before else None,
+        UUID(before[1]) if before else None,
+        limit,
+    )
+    return rows
+
+
+# -- receipts ------------------------------------------------------------------------------------
+
+
+async def parties_by_number(db: asyncpg.Connection, case_number: str) -> list[Row]:
+    """Receipt hashes of the parties of a case number."""
+    rows: list[Row] = await db.fetch(
+        """SELECT p.party_id, p.case_id, p.receipt_hash FROM party p
+           JOIN case_file c USING (case_id) WHERE c.case_number = $1""",
+        case_number,
+    )
+    return rows
+
+
+async def count_try(
+    db: asyncpg.Connection, number: str, address: str, *, window_seconds: int
+) -> tuple[int, int]:
+    """Count one try before it is judged: tries in this window, seconds until the window ends.
+
+    Real time: a lock must not open because a test clock moved.
+    """
+    row = await db.fetchrow(
+        """INSERT INTO receipt_try (number, address, tries, since) VALUES ($1, $2, 1, now())
+           ON CONFLICT (number, address) DO UPDATE SET
+             tries = CASE WHEN receipt_try.since < now() - make_interval(secs => $3) THEN 1
+                          ELSE receipt_try.tries + 1 END,
+             since = CASE WHEN receipt_try.since < now() - make_interval(secs => $3) THEN now()
+                          ELSE receipt_try.since END
+           RETURNING tries, ceil(extract(epoch FROM since + make_interval(secs => $3) - now()))::int
+             AS left""",
+        number,
+        address,
+        window_seconds,
+    )
+    return row["tries"], max(1, row["left"])
+
+
+async def start_lock(db: asyncpg.Connection, number: str, address: str) -> None:
+    """The lock's time counts from the last try that was judged."""
+    await db.execute(
+        "UPDATE receipt_try SET since = now() WHERE number = $1 AND address = $2", number, address
+    )
+
+
+async def forget_tries(db: asyncpg.Connection, number: str, address: str) -> None:
+    """A right secret wipes the count."""
+    await db.execute("DELETE FROM receipt_try WHERE number = $1 AND address = $2", number, address)
+
+
+async def purge_tries(db: asyncpg.Pool, *, window_seconds: int) -> int:
+    """Delete counts whose window is over."""
+    status = await db.execute(
+        "DELETE FROM receipt_try WHERE since < now() - make_interval(secs => $1)", window_seconds
+    )
+    return int(status.split()[-1])
+
+
+async def take_serials(db: asyncpg.Connection, county: str, year: int, count: int) -> int:
+    """Reserve a block of serials; answers the first."""
+    return int(
+        await db.fetchval(
+            """INSERT INTO case_serial (county, year, next_serial) VALUES ($1, $2, $3 + 1)
+               ON CONFLICT (county, year) DO UPDATE SET next_serial = case_serial.next_serial + $3
+               RETURNING next_serial - $3""",
+            county,
+            year,
+            count,
+        )
+    )
+
+
+async def wrongs(db: asyncpg.Pool, now: datetime) -> dict[str, int]:
+    """Counts of invariants that do not hold; all are 0 in a healthy installation."""
+    row = await db.fetchrow(
+        """SELECT
+             (SELECT count(*) FROM case_file c WHERE c.state = 'open' AND c.registered_at < $1
+                AND c.stage <> 'undecided' AND NOT EXISTS (
+                  SELECT 1 FROM deadline d WHERE d.case_id = c.case_id
+                  AND d.state IN ('running', 'paused', 'missed'))) AS open_without_clock,
+             (SELECT count(*) FROM case_file c JOIN case_stream s USING (case_id)
+                WHERE (c.state = 'closed') <> s.closed OR c.episode <> s.episode) AS round_differs,
+             (SELECT count(*) FROM party p LEFT JOIN party_vault v USING (party_id)
+                WHERE v.party_id IS NULL) AS party_without_vault""",
+        now,
+    )
+    return dict(row)

@@ -1,0 +1,168 @@
+"""The vault's cryptography: one data key per party, wrapped by a key-encryption key. No database.
+
+AES-256-GCM. The associated data name table, field and row, so that a value copied to another row
+or column does not open. Equality of identity is found by a keyed, truncated hash per field.
+Losing the wrapped data key is erasure.
+"""
+
+import hashlib
+import hmac
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, Protocol
+from uuid import UUID
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+_NONCE: Final = 12
+_BLIND_BYTES: Final = 16
+
+
+class SealBroken(Exception):
+    """A sealed value does not open: wrong row, wrong key, or changed bytes."""
+
+
+class KeyProvider(Protocol):
+    """Where key-encryption keys and derived secrets come from (a file, an HSM, a cloud KMS)."""
+
+    def current_kek(self) -> str:
+        """The id of the key that wraps new data keys."""
+
+    def wrap(self, kek_id: str, data_key: bytes, context: bytes) -> bytes:
+        """The data key, wrapped for ``context``."""
+
+    def unwrap(self, kek_id: str, wrapped: bytes, context: bytes) -> bytes:
+        """The data key again. Raises :class:`SealBroken`."""
+
+    def secret(self, name: str) -> bytes:
+        """A 32-byte secret for one purpose (``receipt``, ``blind:identity`` …)."""
+
+
+class FileKeyProvider:
+    """Keys in a folder of mode 0700: ``<id>.kek`` and ``root.secret``, made when missing.
+
+    The folder belongs to intake alone and is backed up apart from the database.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._root = _read_or_make(folder / "root.secret")
+        if not any(folder.glob("*.kek")):
+            _read_or_make(folder / "kek-1.kek")
+        self._keks = {path.stem: AESGCM(_read_or_make(path)) for path in folder.glob("*.kek")}
+        self._current = max(self._keks, key=lambda name: (len(name), name))
+        self._secrets: dict[str, bytes] = {}
+
+    def current_kek(self) -> str:
+        """The youngest key by name: ``kek-2`` follows ``kek-1``."""
+        return self._current
+
+    def wrap(self, kek_id: str, data_key: bytes, context: bytes) -> bytes:
+        """AES-256-GCM under the key-encryption key."""
+        nonce = os.urandom(_NONCE)
+        return nonce + self._keks[kek_id].encrypt(nonce, data_key, context)
+
+    def unwrap(self, kek_id: str, wrapped: bytes, context: bytes) -> bytes:
+        """Open a wrapped data key."""
+        if kek_id not in self._keks:
+            raise SealBroken("unknown key-encryption key")
+        return _open(self._keks[kek_id], wrapped, context)
+
+    def secret(self, name: str) -> bytes:
+        """HMAC of the root secret, one per name."""
+        if name not in self._secrets:
+            self._secrets[name] = hmac.digest(self._root, name.encode(), hashlib.sha256)
+        return self._secrets[name]
+
+
+@dataclass(frozen=True)
+class Sealed:
+    """One row's sealed fields with its wrapped data key."""
+
+    kek_id: str
+    wrapped_key: bytes
+    fields: dict[str, bytes]
+
+
+class Vault:
+    """Seals and opens rows; holds no data itself."""
+
+    def __init__(self, keys: KeyProvider) -> None:
+        self.keys = keys
+
+    def seal(self, table: str, row_id: UUID, fields: dict[str, Any]) -> Sealed:
+        """Every value (JSON) under a new data key of this row."""
+        data_key = AESGCM.generate_key(256)
+        kek_id = self.keys.current_kek()
+        cipher = AESGCM(data_key)
+        return Sealed(
+            kek_id,
+            self.keys.wrap(kek_id, data_key, _context(table, "", row_id)),
+            {name: _seal(cipher, table, name, row_id, value) for name, value in fields.items()},
+        )
+
+    def reseal(
+        self, table: str, row_id: UUID, kek_id: str, wrapped: bytes, fields: dict[str, Any]
+    ) -> dict[str, bytes]:
+        """New values under the row's existing data key."""
+        cipher = self._cipher(table, row_id, kek_id, wrapped)
+        return {name: _seal(cipher, table, name, row_id, value) for name, value in fields.items()}
+
+    def open(
+        self, table: str, row_id: UUID, kek_id: str, wrapped: bytes, fields: dict[str, bytes | None]
+    ) -> dict[str, Any]:
+        """The values again; a field that is None stays None. Raises :class:`SealBroken`."""
+        cipher = self._cipher(table, row_id, kek_id, wrapped)
+        return {
+            name: None
+            if sealed is None
+            else json.loads(_open(cipher, sealed, _context(table, name, row_id)))
+            for name, sealed in fields.items()
+        }
+
+    def blind(self, field: str, value: str) -> bytes:
+        """The keyed hash by which equal values of one field are found, 16 bytes."""
+        key = self.keys.secret(f"blind:{field}")
+        return hmac.digest(key, value.encode(), hashlib.sha256)[:_BLIND_BYTES]
+
+    def _cipher(self, table: str, row_id: UUID, kek_id: str, wrapped: bytes) -> AESGCM:
+        return AESGCM(self.keys.unwrap(kek_id, wrapped, _context(table, "", row_id)))
+
+
+def _context(table: str, field: str, row_id: UUID) -> bytes:
+    return f"{table}/{field}/{row_id}".encode()
+
+
+def _seal(cipher: AESGCM, table: str, field: str, row_id: UUID, value: Any) -> bytes:
+    nonce = os.urandom(_NONCE)
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
+    return nonce + cipher.encrypt(nonce, text, _context(table, field, row_id))
+
+
+def _open(cipher: AESGCM, sealed: bytes, context: bytes) -> bytes:
+    try:
+        return cipher.decrypt(sealed[:_NONCE], sealed[_NONCE:], context)
+    except InvalidTag:
+        raise SealBroken("a sealed value does not open") from None
+
+
+def _read_or_make(path: Path) -> bytes:
+    """32 bytes from the file, made once; two processes that start together agree."""
+    if not path.exists():
+        draft = path.with_name(f".{path.name}.{os.getpid()}")
+        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(os.urandom(32))
+            file.flush()
+            os.fsync(file.fileno())
+        try:
+            os.link(draft, path)
+        except FileExistsError:
+            pass
+        finally:
+            draft.unlink()
+    return path.read_bytes()
