@@ -346,3 +346,12 @@ def _names() -> tuple[str, ...]:
     from services.service import NAMES
 
     return NAMES
+
+
+def _mount_stack() -> None:
+    from services.stack.cli import register
+
+    register(app)
+
+
+_mount_stack()
