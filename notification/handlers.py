@@ -41,9 +41,7 @@ async def hear(received: Received[Any], uow: UnitOfWork) -> None:
         told = [d.once for d in effect.drafts if d.once]
         if told:
             before = after.facts.get("told", ())
-            after = replace(
-                after, facts={**after.facts, "told": [*before, *dict.fromkeys(told)]}
-            )
+            after = replace(after, facts={**after.facts, "told": [*before, *dict.fromkeys(told)]})
     if after != known.copy:
         effect.copy = after
     effect.entries = _entries(received, known, after, uow)

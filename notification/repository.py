@@ -59,7 +59,7 @@ async def known(db: Database, case_id: UUID) -> Known:
 
     A source that routing has not joined yet, but whose referral was heard, takes part already.
     """
-    row = await db.fetchrow(
+    (row,) = await db.fetch(
         """SELECT c.*,
              (SELECT jsonb_agg(jsonb_build_array(p.organisation, p.role)
                                ORDER BY p.joined_at, p.participation_id)
@@ -236,9 +236,7 @@ async def oldest_kept(db: Database, connection: str) -> int | None:
     return number
 
 
-async def undelivered(
-    db: Database, connections: Sequence[str], each: int
-) -> list[asyncpg.Record]:
+async def undelivered(db: Database, connections: Sequence[str], each: int) -> list[asyncpg.Record]:
     """The next numbered entries that each connection's topic has not acknowledged, in order."""
     rows: list[asyncpg.Record] = await db.fetch(
         """SELECT e.connection, e.feed_sequence, e.case_id, e.reference, e.read_after, e.event
@@ -278,12 +276,13 @@ async def stamp_delivered(
 
 
 async def claim(
-    db: asyncpg.Connection, now: datetime, limit: int
+    db: asyncpg.Connection, now: datetime, limit: int, *, statutory_only: bool = False
 ) -> list[asyncpg.Record]:
     """Take due messages for sending and open an attempt for each; call it in a transaction."""
     rows: list[asyncpg.Record] = await db.fetch(
         """WITH due AS (
              SELECT id FROM message WHERE state = 'waiting' AND next_attempt_at <= now()
+               AND (statutory OR NOT $3)
              ORDER BY next_attempt_at, id LIMIT $2 FOR UPDATE SKIP LOCKED),
            taken AS (
              UPDATE message m SET state = 'sending', attempts = attempts + 1, claimed_at = now()
@@ -294,6 +293,7 @@ async def claim(
            SELECT * FROM taken ORDER BY id""",
         now,
         limit,
+        statutory_only,
     )
     return rows
 
@@ -379,6 +379,38 @@ async def settle(
     return moved is not None
 
 
+async def unknown(db: asyncpg.Connection, message_id: UUID) -> asyncpg.Record | None:
+    """A message nobody can account for and nobody was told about, locked."""
+    return await db.fetchrow(
+        """SELECT m.*, a.channel FROM message m
+           JOIN attempt a ON a.message_id = m.id AND a.ordinal = m.attempts
+           WHERE m.id = $1 AND m.state = 'unknown' AND m.reason IS DISTINCT FROM 'told'
+           FOR UPDATE OF m""",
+        message_id,
+    )
+
+
+async def found_delivered(
+    db: asyncpg.Connection, message_id: UUID, receipt: str, now: datetime
+) -> None:
+    """The channel had it after all."""
+    await db.execute(
+        """WITH found AS (
+             UPDATE message SET state = 'delivered', reason = NULL, settled_at = $3
+             WHERE id = $1 RETURNING id, attempts)
+           UPDATE attempt a SET outcome = 'delivered', provider_receipt = $2, ended_at = $3
+           FROM found WHERE a.message_id = found.id AND a.ordinal = found.attempts""",
+        message_id,
+        receipt,
+        now,
+    )
+
+
+async def told_unknown(db: asyncpg.Connection, message_id: UUID) -> None:
+    """The desk is told that nobody knows; said once."""
+    await db.execute("UPDATE message SET reason = 'told' WHERE id = $1", message_id)
+
+
 # -- reading -------------------------------------------------------------------------------------
 
 _MESSAGE_COLUMNS = """m.id, m.case_id, c.case_number, m.episode, m.recipient_kind, m.party_id,
@@ -401,7 +433,9 @@ class Messages:
     def __init__(self, db: asyncpg.Connection, scope: AgencyScope) -> None:
         self._db = db
         self._organisation = scope.organisation
-        self._source_hears = sorted(t for t, s in load_catalogue().items() if "source" in s.audience)
+        self._source_hears = sorted(
+            t for t, s in load_catalogue().items() if "source" in s.audience
+        )
 
     async def page(
         self,
@@ -451,8 +485,45 @@ class Messages:
 
 async def figures(pool: asyncpg.Pool) -> asyncpg.Record:
     """Waiting and oldest, for readiness and metrics."""
-    return await pool.fetchrow(
+    (row,) = await pool.fetch(
         """SELECT count(*) AS waiting,
              coalesce(extract(epoch FROM clock_timestamp() - min(recorded_at)), 0) AS oldest
            FROM message WHERE state IN ('waiting', 'sending')"""
     )
+    return row
+
+
+async def unnumbered(pool: asyncpg.Pool) -> int:
+    """Feed entries that wait for their number."""
+    count: int = await pool.fetchval("SELECT count(*) FROM feed_entry WHERE feed_sequence IS NULL")
+    return count
+
+
+async def findings(pool: asyncpg.Pool) -> list[str]:
+    """Invariants that do not hold, each with what to do."""
+    found: list[str] = []
+    for row in await pool.fetch(
+        """SELECT connection, count(*) AS entries, max(feed_sequence) AS last FROM feed_entry
+           WHERE feed_sequence IS NOT NULL GROUP BY connection
+           HAVING count(*) <> max(feed_sequence) - min(feed_sequence) + 1"""
+    ):
+        found.append(
+            f"the feed of {row['connection']} has a gap below {row['last']:010d}: "
+            "restore notification's database from its last backup and run recover"
+        )
+    for row in await pool.fetch(
+        "SELECT id, reason FROM message WHERE state = 'unknown' ORDER BY id LIMIT 50"
+    ):
+        found.append(
+            f"nobody can say whether message {row['id']} was delivered: "
+            "ask the recipient, then record it at the desk; it is not sent again by itself"
+        )
+    for row in await pool.fetch(
+        """SELECT id FROM message WHERE state IN ('waiting', 'sending')
+             AND recorded_at < clock_timestamp() - interval '1 day' ORDER BY id LIMIT 50"""
+    ):
+        found.append(
+            f"message {row['id']} has waited for more than a day: "
+            "look at `reason` in GET /v1/messages and at intake's and the channel's health"
+        )
+    return found

@@ -95,7 +95,7 @@ _FILTERS: Final[Mapping[str, Callable[[Any, str], str]]] = {
 
 
 def _environment(locale: str, name_of: OrganisationName) -> ImmutableSandboxedEnvironment:
-    environment = ImmutableSandboxedEnvironment(undefined=StrictUndefined, autoescape=False)  # noqa: S701 - plain text, never HTML
+    environment = ImmutableSandboxedEnvironment(undefined=StrictUndefined, autoescape=False)
     for name, function in _FILTERS.items():
         environment.filters[name] = lambda value, f=function: f(value, locale)
     environment.filters["organisation"] = lambda code: name_of(code, locale) if code else ""
@@ -193,7 +193,7 @@ def render(
     desk_phone: str,
     neutral: bool = False,
 ) -> tuple[str, str]:
-    """Subject and body of a message. ``neutral``: no place, no matter, no name - only the number."""
+    """Subject and body of a message; a ``neutral`` one holds no place, matter or name."""
     locale = locale if locale in LOCALES else "zh-CN"
     environment = _environment(locale, name_of)
 

@@ -1,0 +1,60 @@
+"""Notification as a value: what it hears, serves, numbers and sends."""
+
+from typing import TYPE_CHECKING, Final
+
+from notification import repository, sender, templates
+from notification.consumers import CONSUMES
+from notification.endpoints import router
+from notification.feed import FEEDS, feed_topics
+from notification.settings import NotificationSettings
+from notification.tables import EXTRA_DDL, METADATA
+from services.service import Loop, Service
+
+if TYPE_CHECKING:
+    from services.runtime import Runtime
+
+
+async def _start(runtime: "Runtime") -> None:
+    """Refuse to start with a bad template."""
+    templates.load()
+
+
+async def _messages_waiting(runtime: "Runtime") -> float:
+    return float((await repository.figures(runtime.pool))["waiting"])
+
+
+async def _oldest_message_seconds(runtime: "Runtime") -> float:
+    return float((await repository.figures(runtime.pool))["oldest"])
+
+
+async def _feed_unnumbered(runtime: "Runtime") -> float:
+    return float(await repository.unnumbered(runtime.pool))
+
+
+async def _doctor(runtime: "Runtime") -> list[str]:
+    return await repository.findings(runtime.pool)
+
+
+NOTIFICATION: Final = Service(
+    name="notification",
+    title="Notification",
+    description="Who hears of it: feeds, messages and their proof",
+    router=router,
+    settings=NotificationSettings,
+    metadata=METADATA,
+    extra_ddl=EXTRA_DDL,
+    consumes=CONSUMES,
+    jobs={sender.ASK: sender.ask_again},
+    loops=(
+        Loop("notification.feeder", feed_topics, idle_seconds=0.2),
+        Loop("notification.sender", sender.send_due, idle_seconds=0.5),
+    ),
+    sequenced=(FEEDS,),
+    on_start=_start,
+    doctor=_doctor,
+    figures={
+        "messages_waiting": _messages_waiting,
+        "oldest_message_seconds": _oldest_message_seconds,
+        "feed_unnumbered": _feed_unnumbered,
+    },
+)
