@@ -58,6 +58,12 @@ OLDEST_UNPUBLISHED = Gauge(
     ["service"],
     registry=REGISTRY,
 )
+MESSAGES = Counter(
+    "liandiao_messages_total",
+    "Tries to send a message by channel and what became of it",
+    ["channel", "state"],
+    registry=REGISTRY,
+)
 FIGURE = Gauge(
     "liandiao_figure",
     "A service's own figure, e.g. oldest_unfired_clock_seconds, messages_waiting, feed_unnumbered",

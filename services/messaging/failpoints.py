@@ -27,6 +27,8 @@ PLACES: Final = frozenset(
         "sequencer.after_commit",
         "job.after_effect",
         "replay.before_commit",
+        "feeder.after_ack",
+        "sender.after_send",
     }
 )
 
