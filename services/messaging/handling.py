@@ -48,6 +48,16 @@ def error_code(error: BaseException) -> str:
     return error.code if isinstance(error, Poison) else type(error).__name__
 
 
+def error_place(error: BaseException) -> str:
+    """Where it went wrong, as file:line; what drivers say quotes values and stays out of logs."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    if trace is None:
+        return "unknown"
+    return f"{trace.tb_frame.f_code.co_filename}:{trace.tb_lineno}"
+
+
 @dataclass
 class Tally:
     """What became of the records of a batch."""
@@ -139,9 +149,7 @@ class CaseEvents:
             and round_.is_over_for(envelope.episode)
         )
         subscriptions = [
-            s
-            for s in self._subscriptions.get(envelope.type, ())
-            if s.even_when_closed or not over
+            s for s in self._subscriptions.get(envelope.type, ()) if s.even_when_closed or not over
         ]
         for subscription in subscriptions:
             uow = self.unit_of_work(db, now, envelope)

@@ -1,4 +1,4 @@
-"""What a consumer remembers of each case: how far each source has been handled, and what follows."""
+"""What a consumer remembers of each case: how far each source has been handled."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -80,7 +80,8 @@ class Memory:
         for row in await self._db.fetch(
             """SELECT i.source, i.case_id, i.sequence, i.event_id
                FROM unnest($2::text[], $3::uuid[]) AS w(source, case_id)
-               JOIN inbox i ON i.consumer = $1 AND i.source = w.source AND i.case_id = w.case_id""",
+               JOIN inbox i ON i.consumer = $1
+                 AND i.source = w.source AND i.case_id = w.case_id""",
             self._consumer,
             [source for source, _ in wanted],
             [case_id for _, case_id in wanted],

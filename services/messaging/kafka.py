@@ -1,4 +1,4 @@
-"""The Kafka client as this product uses it: options that hold, closing that ends, a decoded record."""
+"""The Kafka client as used here: options that hold, closing that ends, a decoded record."""
 
 import asyncio
 import contextlib
@@ -24,7 +24,9 @@ CALL_SECONDS: Final = 10.0
 AWAY: Final = (KafkaError, OSError, asyncio.TimeoutError)
 
 
-def new_producer(settings: ServiceSettings, name: str, *, max_bytes: int = 262_144) -> AIOKafkaProducer:
+def new_producer(
+    settings: ServiceSettings, name: str, *, max_bytes: int = 262_144
+) -> AIOKafkaProducer:
     """An idempotent producer with every acknowledgement; not started."""
     return AIOKafkaProducer(
         **settings.kafka_client(),
@@ -74,7 +76,7 @@ def new_consumer(
 
 
 async def close(client: AIOKafkaConsumer | AIOKafkaProducer | None) -> None:
-    """Stop a client, or abandon it: ``stop()`` can wait for a lost broker for ever (aiokafka 1101)."""
+    """Stop a client, or abandon it: ``stop()`` can wait for ever (aiokafka 1101)."""
     if client is None:
         return
     with contextlib.suppress(Exception):

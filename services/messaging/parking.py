@@ -1,7 +1,6 @@
-"""Parked cases: listing them, looking into them, doing them again in order, letting one event go."""
+"""Parked cases: listed, looked into, done again in order, an event let go."""
 
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 import asyncpg
@@ -9,9 +8,10 @@ import structlog
 
 from services.errors import NotFound, Poison
 from services.messaging.failpoints import failpoint
-from services.messaging.handling import CaseEvents, Tally, error_code, is_transient
+from services.messaging.handling import CaseEvents, Tally, error_code, error_place, is_transient
 from services.messaging.inbox import Verdict, judge
 from services.messaging.kafka import Incoming
+from services.messaging.transaction import transaction
 
 if TYPE_CHECKING:
     from services.runtime import Runtime
@@ -24,33 +24,6 @@ SHOWN: Final = f"NOT (code = 'gap' AND parked_at > clock_timestamp() - interval 
 
 
 @dataclass(frozen=True)
-class ParkedCase:
-    """A case whose events wait, and why."""
-
-    consumer: str
-    key: str
-    source: str | None
-    code: str
-    reason: str
-    parked_at: datetime
-    events: int
-
-
-@dataclass(frozen=True)
-class ParkedEvent:
-    """One waiting event: where it stood and what it said of itself; never its data."""
-
-    id: int
-    topic: str
-    partition: int
-    offset: int
-    headers: dict[str, str]
-    bytes: int
-    reason: str
-    parked_at: datetime
-
-
-@dataclass(frozen=True)
 class Replayed:
     """What a replay did: events done, events still waiting, and why the first of them waits."""
 
@@ -60,46 +33,39 @@ class Replayed:
 
 
 async def list_parked(
-    db: asyncpg.Connection, *, limit: int = 200, waiting_too: bool = False
-) -> list[ParkedCase]:
+    runtime: "Runtime", *, limit: int = 200, waiting_too: bool = False
+) -> list[dict[str, Any]]:
     """Parked cases, oldest first; young gaps only with ``waiting_too``."""
-    rows = await db.fetch(
-        f"""SELECT consumer, key, source, code, reason, parked_at,
+    rows = await runtime.pool.fetch(
+        f"""SELECT key, source, code, reason, parked_at,
               (SELECT count(*) FROM parked_event e
                WHERE e.consumer = c.consumer AND e.key = c.key) AS events
             FROM parked_case c WHERE $1 OR {SHOWN} ORDER BY parked_at LIMIT $2""",
         waiting_too,
         limit,
     )
-    return [ParkedCase(**row) for row in rows]
+    return [dict(row) for row in rows]
 
 
-async def count_parked(db: asyncpg.Connection) -> int:
+async def count_parked(db: asyncpg.Connection | asyncpg.Pool) -> int:
     """How many cases are parked for good, young gaps left out."""
     return int(await db.fetchval(f"SELECT count(*) FROM parked_case WHERE {SHOWN}"))
 
 
-async def is_parked(db: asyncpg.Connection, key: str) -> bool:
-    """Whether events of this case wait in this service."""
-    return bool(
-        await db.fetchval(
-            f"SELECT EXISTS (SELECT 1 FROM parked_case WHERE key = $1 AND {SHOWN})", key
-        )
-    )
-
-
-async def show_parked(db: asyncpg.Connection, consumer: str, key: str) -> list[ParkedEvent]:
-    """The queue of one parked case, in order."""
-    rows = await db.fetch(
-        """SELECT id, topic, partition, "offset", headers, length(data) AS bytes, reason, parked_at
+async def show_parked(runtime: "Runtime", key: str) -> list[dict[str, Any]]:
+    """The queue of one parked case, in order; headers, but never the data."""
+    rows = await runtime.pool.fetch(
+        """SELECT topic, partition, "offset", headers, length(data) AS bytes, reason, parked_at
            FROM parked_event WHERE consumer = $1 AND key = $2 ORDER BY id""",
-        consumer,
+        f"{runtime.service.name}.cases",
         key,
     )
-    return [
-        ParkedEvent(**{**row, "headers": dict(row["headers"]), "bytes": row["bytes"] or 0})
-        for row in rows
-    ]
+    return [{**dict(row), "headers": dict(row["headers"])} for row in rows]
+
+
+async def replay_parked(runtime: "Runtime", key: str) -> dict[str, Any]:
+    """``replay`` for the command line."""
+    return asdict(await replay(runtime, key))
 
 
 async def replay(runtime: "Runtime", key: str) -> Replayed:
@@ -122,15 +88,13 @@ async def replay(runtime: "Runtime", key: str) -> Replayed:
             return await _still_parked(runtime, events, key, done, error)
         done += step.done
         if step.left == 0 or step.code:
-            log.info("case replayed", key=key, done=done, left=step.left, code=step.code)
+            if done:
+                log.info("case replayed", key=key, done=done, left=step.left, code=step.code)
             return Replayed(done, step.left, step.code)
 
 
-async def _replay_some(
-    runtime: "Runtime", events: CaseEvents, key: str, size: int
-) -> Replayed:
-    async with runtime.pool.acquire() as db, db.transaction():
-        now = await events.begin(db)
+async def _replay_some(runtime: "Runtime", events: CaseEvents, key: str, size: int) -> Replayed:
+    async with transaction(runtime) as (db, now):
         await _lock(db, events.consumer, key)
         rows = await db.fetch(
             """SELECT id, topic, partition, "offset", key, headers, data FROM parked_event
@@ -175,7 +139,7 @@ async def _replay_some(
 
 
 def _whose_turn(heads: dict[Any, Any], queue: list[tuple[int, Incoming]]) -> int | None:
-    """The first of the queue, or the one that its missing predecessor is; nothing when it is not there.
+    """The first of the queue, or its missing predecessor; nothing when that has not come.
 
     Raises ``Poison`` for a record whose headers are broken.
     """
@@ -194,13 +158,28 @@ def _whose_turn(heads: dict[Any, Any], queue: list[tuple[int, Incoming]]) -> int
     return None
 
 
+async def mend_gaps(runtime: "Runtime") -> int:
+    """Replay cases whose missing events may have come. Answers how many ended."""
+    keys = await runtime.pool.fetch(
+        """SELECT key FROM parked_case WHERE consumer = $1 AND code = 'gap'
+           ORDER BY parked_at LIMIT 100""",
+        f"{runtime.service.name}.cases",
+    )
+    ended = 0
+    for row in keys:
+        try:
+            ended += (await replay(runtime, row["key"])).left == 0
+        except NotFound:
+            continue
+    return ended
+
+
 async def _still_parked(
     runtime: "Runtime", events: CaseEvents, key: str, done: int, error: Exception
 ) -> Replayed:
     code = error_code(error)
-    log.warning("case stays parked", key=key, code=code, exc_info=error)
-    async with runtime.pool.acquire() as db, db.transaction():
-        await events.begin(db)
+    log.warning("case stays parked", key=key, code=code, place=error_place(error))
+    async with transaction(runtime) as (db, _):
         await _lock(db, events.consumer, key)
         await db.execute(
             """UPDATE parked_case SET code = $3, reason = $4 WHERE consumer = $1 AND key = $2""",
@@ -217,48 +196,52 @@ async def _still_parked(
     return Replayed(done, int(left), code)
 
 
-async def drop_first(runtime: "Runtime", key: str) -> ParkedEvent:
+async def drop_parked(runtime: "Runtime", key: str, reason: str) -> dict[str, Any]:
     """Let the first waiting event of a case go for good; those behind it wait for a replay.
 
     Recorded in the audit trail. Raises ``NotFound`` when nothing is parked.
     """
     events = CaseEvents(runtime)
-    async with runtime.pool.acquire() as db, db.transaction():
-        now = await events.begin(db)
+    async with transaction(runtime) as (db, now):
         await _lock(db, events.consumer, key)
-        queue = await show_parked(db, events.consumer, key)
-        if not queue:
-            await _unpark(db, events.consumer, key)
-            raise NotFound()
-        first = queue[0]
         row = await db.fetchrow(
-            """DELETE FROM parked_event WHERE id = $1
+            """DELETE FROM parked_event WHERE id = (
+                 SELECT min(id) FROM parked_event WHERE consumer = $1 AND key = $2)
                RETURNING topic, partition, "offset", key, headers, data""",
-            first.id,
+            events.consumer,
+            key,
         )
+        if row is None:
+            raise NotFound()
         record = _incoming(row)
-        try:
-            envelope = record.envelope()
-        except Poison:
-            case_id = None
-        else:
-            case_id = envelope.case_id
-            memory = await events.remember(db, [record])
-            head = memory.heads.get((envelope.source, envelope.case_id))
-            if head is None or head.sequence <= envelope.sequence:
-                memory.advance(
-                    envelope.source, envelope.case_id, envelope.sequence, envelope.event_id
-                )
-                await memory.save()
+        await _pass_over(db, events, record)
+        place = {"topic": record.topic, "partition": record.partition, "offset": record.offset}
         uow = events.unit_of_work(db, now)
-        place = {"topic": first.topic, "partition": first.partition, "offset": first.offset}
-        uow.audit("event.dropped", case_id=case_id, subject=key, detail=place)
+        uow.audit("event.dropped", subject=key, detail={**place, "reason": reason})
         await uow.flush()
-        if len(queue) == 1:
+        left: int = await db.fetchval(
+            "SELECT count(*) FROM parked_event WHERE consumer = $1 AND key = $2",
+            events.consumer,
+            key,
+        )
+        if left == 0:
             await _unpark(db, events.consumer, key)
     runtime.wake()
     log.warning("parked event dropped", key=key, **place)
-    return first
+    return {**place, "left": left}
+
+
+async def _pass_over(db: asyncpg.Connection, events: CaseEvents, record: Incoming) -> None:
+    """Step the inbox over a dropped event, so that the one behind it is next."""
+    try:
+        envelope = record.envelope()
+    except Poison:
+        return
+    memory = await events.remember(db, [record])
+    head = memory.heads.get((envelope.source, envelope.case_id))
+    if head is None or head.sequence < envelope.sequence:
+        memory.advance(envelope.source, envelope.case_id, envelope.sequence, envelope.event_id)
+        await memory.save()
 
 
 async def _lock(db: asyncpg.Connection, consumer: str, key: str) -> None:
@@ -273,7 +256,7 @@ async def _unpark(db: asyncpg.Connection, consumer: str, key: str) -> None:
     await db.execute("DELETE FROM parked_case WHERE consumer = $1 AND key = $2", consumer, key)
 
 
-def _incoming(row: asyncpg.Record) -> Incoming:
+def _incoming(row: "asyncpg.Record") -> Incoming:
     return Incoming(
         row["topic"],
         row["partition"],

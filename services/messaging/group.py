@@ -1,0 +1,265 @@
+"""A member of a Kafka group whose truth is the position row: fetch, fence, seek, give way."""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any, Final
+
+import asyncpg
+import structlog
+from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
+from aiokafka.errors import NoOffsetForPartitionError, OffsetOutOfRangeError
+
+from services.messaging import kafka
+from services.messaging.handling import error_code, is_transient
+from services.messaging.kafka import Incoming
+from services.messaging.transaction import transaction
+
+if TYPE_CHECKING:
+    from services.runtime import Runtime
+
+log = structlog.get_logger(__name__)
+FETCH_RECORDS: Final = 1_000
+PARTITIONS_AT_ONCE: Final = 3
+
+
+class Moved(Exception):
+    """Somebody else moved the position row: the batch is not ours."""
+
+    def __init__(self, next_offset: int) -> None:
+        super().__init__(next_offset)
+        self.next_offset = next_offset
+
+
+class Positions:
+    """The rows that tell what was consumed; read on assignment, compared in every batch."""
+
+    def __init__(self, consumer: str, generation: int) -> None:
+        self.consumer = consumer
+        self.generation = generation
+
+    async def read(self, db: asyncpg.Connection | asyncpg.Pool, topic: str) -> dict[int, int]:
+        """Partition -> next offset of one topic."""
+        rows = await db.fetch(
+            """SELECT partition, next_offset FROM position
+               WHERE consumer = $1 AND topic = $2 AND generation = $3""",
+            self.consumer,
+            topic,
+            self.generation,
+        )
+        return {row["partition"]: row["next_offset"] for row in rows}
+
+    async def start(
+        self, db: asyncpg.Connection | asyncpg.Pool, topic: str, partition: int, offset: int
+    ) -> None:
+        """Write the first row of a partition, unless there is one."""
+        await db.execute(
+            """INSERT INTO position (consumer, topic, generation, partition, next_offset)
+               VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING""",
+            self.consumer,
+            topic,
+            self.generation,
+            partition,
+            offset,
+        )
+
+    async def lock(self, db: asyncpg.Connection, topic: str, partition: int, expected: int) -> None:
+        """Lock the row and compare. Raises ``Moved`` when it is not where this batch begins."""
+        found = await db.fetchval(
+            """SELECT next_offset FROM position
+               WHERE consumer = $1 AND topic = $2 AND generation = $3 AND partition = $4
+               FOR UPDATE""",
+            self.consumer,
+            topic,
+            self.generation,
+            partition,
+        )
+        if found != expected:
+            raise Moved(found if found is not None else -1)
+
+    async def move(
+        self, db: asyncpg.Connection, topic: str, partition: int, next_offset: int
+    ) -> None:
+        """Write where the next batch begins; the row is locked."""
+        await db.execute(
+            """UPDATE position SET next_offset = $5, updated_at = clock_timestamp()
+               WHERE consumer = $1 AND topic = $2 AND generation = $3 AND partition = $4""",
+            self.consumer,
+            topic,
+            self.generation,
+            partition,
+            next_offset,
+        )
+
+
+class GroupConsumer(ConsumerRebalanceListener):  # type: ignore[misc]
+    """Kafka shares out the partitions; the position row is the truth and the fence."""
+
+    batch_records = 1
+
+    def __init__(self, runtime: "Runtime", consumer: str) -> None:
+        self.runtime = runtime
+        self.consumer = consumer
+        self.positions = Positions(consumer, runtime.settings.generation)
+        self.expected: dict[TopicPartition, int] = {}
+        self._client: AIOKafkaConsumer | None = None
+        self._sought: dict[TopicPartition, int] = {}
+        self._commit_at = 0.0
+        self._uncommitted: dict[TopicPartition, int] = {}
+
+    async def handle(self, place: TopicPartition, records: list[Incoming]) -> int:
+        """Handle some of the records, from the first on, and move the row. Answers how many."""
+        raise NotImplementedError
+
+    def topics_changed(self) -> bool:
+        """Whether the member should join again with other topics."""
+        return False
+
+    # -- the client ---------------------------------------------------------------------------
+
+    async def run(self, stop: asyncio.Event, topics: list[str]) -> None:
+        """Consume until told to stop, or until the topics change. Raises what Kafka raises."""
+        name = f"{self.consumer}.{self.runtime.settings.instance}"
+        client = kafka.new_consumer(self.runtime.settings, name, group=self.consumer, instance=name)
+        self.expected.clear()
+        self._client = client
+        client.subscribe(topics, listener=self)
+        try:
+            await asyncio.wait_for(client.start(), 30)
+            while not stop.is_set() and not self.topics_changed():
+                await self._poll(client)
+        finally:
+            self._client = None
+            self.expected.clear()
+            await self._commit_to_kafka(client, force=True)
+            await kafka.close(client)
+
+    async def _poll(self, client: AIOKafkaConsumer) -> None:
+        try:
+            batches = await client.getmany(timeout_ms=500, max_records=FETCH_RECORDS)
+        except NoOffsetForPartitionError:
+            await self._seek(client, client.assignment())
+            return
+        except OffsetOutOfRangeError:
+            log.error("position outside of the topic", hint="see recover and rebuild-topic")
+            raise
+        slots = asyncio.Semaphore(PARTITIONS_AT_ONCE)
+
+        async def consume(place: TopicPartition, records: list[Any]) -> None:
+            async with slots:
+                await self._partition(client, place, [Incoming.of(r) for r in records])
+
+        results = await asyncio.gather(
+            *(consume(place, records) for place, records in batches.items()),
+            return_exceptions=True,
+        )
+        for result in results:
+            if isinstance(result, BaseException):
+                raise result
+        await self._commit_to_kafka(client)
+
+    async def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
+        """Nothing rests on this: the position row is the fence."""
+
+    async def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
+        """Go where the position rows say; begin at the beginning where there is none."""
+        self.expected.clear()
+        if self._client is not None:
+            await self._seek(self._client, assigned)
+
+    async def _seek(self, client: AIOKafkaConsumer, places: Iterable[TopicPartition]) -> None:
+        places = [place for place in places if place in client.assignment()]
+        for topic in {place.topic for place in places}:
+            known = await self.positions.read(self.runtime.pool, topic)
+            here = [place for place in places if place.topic == topic]
+            new = [place for place in here if place.partition not in known]
+            if new:
+                for place, offset in (await client.beginning_offsets(new)).items():
+                    await self.positions.start(self.runtime.pool, topic, place.partition, offset)
+                known = await self.positions.read(self.runtime.pool, topic)
+            for place in here:
+                self.expected[place] = known[place.partition]
+                client.seek(place, known[place.partition])
+        log.info("partitions assigned", consumer=self.consumer, partitions=len(places))
+
+    async def _commit_to_kafka(self, client: AIOKafkaConsumer, *, force: bool = False) -> None:
+        """For lag tools only, so a failure does not matter."""
+        if not self._uncommitted or (time.monotonic() < self._commit_at and not force):
+            return
+        self._commit_at = time.monotonic() + 1
+        offsets, self._uncommitted = self._uncommitted, {}
+        with contextlib.suppress(*kafka.AWAY):
+            await asyncio.wait_for(client.commit(offsets), 5)
+
+    # -- records ------------------------------------------------------------------------------
+
+    async def _partition(
+        self, client: AIOKafkaConsumer, place: TopicPartition, records: list[Incoming]
+    ) -> None:
+        """Everything that was fetched of one partition, batch by batch."""
+        expected = self.expected.get(place)
+        if expected is None or records[0].offset < expected:
+            await self._seek(client, [place])
+            return
+        if records[0].offset > expected and not await self._skip_hole(client, place, records[0]):
+            return
+        while records:
+            try:
+                done = await self.handle(place, records[: self.batch_records])
+            except Moved as moved:
+                log.warning("position row moved", partition=place.partition, to=moved.next_offset)
+                await self._seek(client, [place])
+                return
+            if place in self.expected:
+                self.expected[place] = records[done - 1].offset + 1
+                self._uncommitted[place] = records[done - 1].offset + 1
+            records = records[done:]
+            await asyncio.sleep(0)
+
+    async def _skip_hole(
+        self, client: AIOKafkaConsumer, place: TopicPartition, record: Incoming
+    ) -> bool:
+        """A first record beyond the position: fetched before a seek, or the topic has a hole.
+
+        Seeks once; when the same record comes again there is nothing before it any more.
+        """
+        expected = self.expected[place]
+        if self._sought.get(place) != expected:
+            self._sought[place] = expected
+            client.seek(place, expected)
+            return False
+        log.error("records are gone", partition=place.partition, first=expected, to=record.offset)
+        async with transaction(self.runtime) as (db, _):
+            await self.positions.lock(db, place.topic, place.partition, expected)
+            await self.positions.move(db, place.topic, place.partition, record.offset)
+        return True
+
+    async def patiently(
+        self, place: TopicPartition, record: Incoming, error: Exception | None = None
+    ) -> Exception | None:
+        """Do one record, again and again while the failure is one that time mends.
+
+        Answers the failure that remains, or nothing. Raises ``Moved``.
+        """
+        wait_seconds = 0.05
+        while True:
+            if error is not None:
+                if not is_transient(error):
+                    return error
+                log.warning("retrying in place", consumer=self.consumer, code=error_code(error))
+                self.runtime.progress["retrying_monotonic"] = time.monotonic()
+                await asyncio.sleep(wait_seconds)
+                wait_seconds = min(wait_seconds * 2, 5)
+            try:
+                await self.transaction(place, [record])
+            except Moved:
+                raise
+            except Exception as again:
+                error = again
+            else:
+                return None
+
+    async def transaction(self, place: TopicPartition, records: list[Incoming]) -> int:
+        """One transaction: fence, effects, position. Answers how many records it took."""
+        raise NotImplementedError

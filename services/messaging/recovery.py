@@ -1,0 +1,376 @@
+"""Recovery: after a database was restored, and after Kafka was lost."""
+
+import asyncio
+import heapq
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, Final
+from uuid import UUID
+
+import asyncpg
+import structlog
+from aiokafka import AIOKafkaConsumer, TopicPartition
+
+from services.errors import Poison
+from services.messaging import kafka
+from services.messaging.group import Positions
+from services.messaging.kafka import Envelope, Incoming
+from services.messaging.transaction import transaction
+from services.messaging.waiting import pause
+from services.settings import ServiceSettings
+
+if TYPE_CHECKING:
+    from services.runtime import Runtime
+
+log = structlog.get_logger(__name__)
+MARK: Final = "recovery-needed"
+CHUNK: Final = 1_000
+REBUILD_BATCH: Final = 2_000
+
+
+@dataclass
+class Recovered:
+    """What a recovery found and did."""
+
+    read: int = 0
+    adopted: int = 0
+    conflicts: int = 0
+    raised_cases: int = 0
+
+
+# -- after a database was restored ----------------------------------------------------------------
+
+
+async def needs_recovery(db: asyncpg.Connection | asyncpg.Pool) -> bool:
+    """Whether a start has found events of this service in the topic that its outbox lacks."""
+    return bool(await db.fetchval("SELECT EXISTS (SELECT 1 FROM lease WHERE name = $1)", MARK))
+
+
+async def check(runtime: "Runtime") -> int:
+    """Count own events in the topic's tail that the outbox lacks; any refuses writes until recover.
+
+    The tail begins where the restored database stopped: behind its last stamped row and its
+    consumer's position, whichever is later. On an ordinary start that is next to nothing.
+    """
+    missing = 0
+    async for records in _tail(runtime):
+        missing += len(await _unknown(runtime.pool, records))
+    if missing:
+        await runtime.pool.execute(
+            """INSERT INTO lease (name, holder, expires_at) VALUES ($1, 'recover', 'infinity')
+               ON CONFLICT (name) DO NOTHING""",
+            MARK,
+        )
+        log.critical("the topic knows more than this database: run recover", events=missing)
+    return missing
+
+
+async def recover(runtime: "Runtime") -> dict[str, int]:
+    """Adopt own events that the outbox lacks and raise stream heads, then allow writes again.
+
+    No sequence is used twice afterwards. What the lost transactions changed in other tables is
+    not made again: the adopted events are logged for whoever puts that right.
+    """
+    done = Recovered()
+    async for records in _tail(runtime):
+        done.read += len(records)
+        unknown = await _unknown(runtime.pool, records)
+        for record, envelope in records:
+            if envelope.event_id in unknown:
+                await _adopt(runtime, record, envelope, done)
+    await runtime.pool.execute("DELETE FROM lease WHERE name = $1", MARK)
+    runtime.writes_allowed = True
+    log.warning("recovered", **asdict(done))
+    return asdict(done)
+
+
+async def _tail(runtime: "Runtime") -> AsyncIterator[list[tuple[Incoming, Envelope]]]:
+    """Own events from where the database stopped to where the topic ends, in chunks."""
+    topic, source = runtime.settings.cases_topic, runtime.service.source
+    client = kafka.new_consumer(runtime.settings, f"{runtime.service.name}.recovery")
+    try:
+        await asyncio.wait_for(client.start(), 30)
+        starts = await _starts(runtime, client, topic)
+        for place, (start, end) in starts.items():
+            if start >= end:
+                continue
+            client.assign([place])
+            client.seek(place, start)
+            while start < end:
+                batch = await client.getmany(place, timeout_ms=2_000, max_records=CHUNK)
+                own = []
+                for raw in batch.get(place, ()):
+                    start = raw.offset + 1
+                    headers = dict(raw.headers)
+                    if headers.get("ce_source") == source.encode():
+                        record = Incoming.of(raw)
+                        try:
+                            own.append((record, record.envelope()))
+                        except Poison:
+                            log.error("own event cannot be read", offset=raw.offset)
+                if own:
+                    yield own
+                if not batch:
+                    await asyncio.wait_for(client.end_offsets([place]), kafka.CALL_SECONDS)
+    finally:
+        await kafka.close(client)
+
+
+async def _starts(
+    runtime: "Runtime", client: AIOKafkaConsumer, topic: str
+) -> dict[TopicPartition, tuple[int, int]]:
+    if topic not in await asyncio.wait_for(client.topics(), kafka.CALL_SECONDS):
+        return {}
+    places = [TopicPartition(topic, p) for p in sorted(client.partitions_for_topic(topic) or ())]
+    ends = await asyncio.wait_for(client.end_offsets(places), kafka.CALL_SECONDS)
+    begins = await asyncio.wait_for(client.beginning_offsets(places), kafka.CALL_SECONDS)
+    positions = Positions(f"{runtime.service.name}.cases", runtime.settings.generation)
+    consumed = await positions.read(runtime.pool, topic)
+    stamped = {
+        row["partition"]: row["last"] + 1
+        for row in await runtime.pool.fetch(
+            """SELECT p AS partition, (
+                 SELECT max("offset") FROM outbox WHERE topic = $1 AND partition = p) AS last
+               FROM unnest($2::int[]) AS p""",
+            topic,
+            [place.partition for place in places],
+        )
+        if row["last"] is not None
+    }
+    # A generation of the topic that is younger than the stamps has smaller offsets.
+    return {
+        place: (
+            max(
+                begins[place],
+                consumed.get(place.partition, 0),
+                stamped.get(place.partition, 0)
+                if stamped.get(place.partition, 0) <= ends[place]
+                else 0,
+            ),
+            ends[place],
+        )
+        for place in places
+    }
+
+
+async def _unknown(db: asyncpg.Pool, records: list[tuple[Incoming, Envelope]]) -> set[UUID]:
+    rows = await db.fetch(
+        """SELECT id FROM unnest($1::uuid[]) AS t(id)
+           WHERE NOT EXISTS (SELECT 1 FROM outbox o WHERE o.event_id = t.id)""",
+        [envelope.event_id for _, envelope in records],
+    )
+    return {row["id"] for row in rows}
+
+
+async def _adopt(runtime: "Runtime", record: Incoming, envelope: Envelope, done: Recovered) -> None:
+    async with transaction(runtime) as (db, _):
+        fork = await db.fetchrow(
+            """UPDATE outbox SET held_reason = 'fork', sequence = NULL
+               WHERE topic = $1 AND key = $2 AND sequence = $3 AND event_id <> $4
+               RETURNING id, published_at""",
+            record.topic,
+            record.key,
+            envelope.sequence,
+            envelope.event_id,
+        )
+        if fork is not None:
+            done.conflicts += 1
+            log.error(
+                "two events under one sequence",
+                key=record.key,
+                sequence=envelope.sequence,
+                outbox_id=fork["id"],
+                published=fork["published_at"] is not None,
+            )
+        adopted = await db.fetchval(
+            """INSERT INTO outbox (event_id, topic, key, sequence, type, headers, data,
+                 recorded_at, published_at, partition, "offset")
+               VALUES ($1, $2, $3, $4, $5, $6, $7, $8, clock_timestamp(), $9, $10)
+               ON CONFLICT DO NOTHING RETURNING id""",
+            envelope.event_id,
+            record.topic,
+            record.key,
+            envelope.sequence,
+            envelope.type,
+            record.headers,
+            record.data,
+            envelope.recorded_at,
+            record.partition,
+            record.offset,
+        )
+        raised = await db.fetchval(
+            """INSERT INTO case_stream AS c (case_id, episode, last_sequence)
+               VALUES ($1, $2, $3)
+               ON CONFLICT (case_id) DO UPDATE SET last_sequence = excluded.last_sequence,
+                 episode = greatest(c.episode, excluded.episode)
+               WHERE c.last_sequence < excluded.last_sequence RETURNING true""",
+            envelope.case_id,
+            envelope.episode,
+            envelope.sequence,
+        )
+    done.adopted += adopted is not None
+    done.raised_cases += raised is not None
+    log.warning(
+        "event adopted",
+        type=envelope.type,
+        key=record.key,
+        sequence=envelope.sequence,
+        event_id=str(envelope.event_id),
+    )
+
+
+async def guard(runtime: "Runtime", stop: asyncio.Event, checked: asyncio.Event) -> None:
+    """Check once, then follow the mark; ``checked`` opens relay and consumers.
+
+    Without Kafka nothing can be compared: writes are allowed after a few seconds, since they wait
+    in the outbox, and the check comes before any of them is sent.
+    """
+    runtime.writes_allowed = False
+    patience = asyncio.get_running_loop().time() + 5
+    while not stop.is_set() and not checked.is_set():
+        try:
+            await check(runtime)
+        except kafka.AWAY as error:
+            if asyncio.get_running_loop().time() > patience and not runtime.writes_allowed:
+                log.warning("the topic could not be compared", code=type(error).__name__)
+                runtime.writes_allowed = not await needs_recovery(runtime.pool)
+            await pause(stop, 0.5)
+        else:
+            runtime.writes_allowed = not await needs_recovery(runtime.pool)
+            if runtime.writes_allowed:
+                checked.set()
+            else:
+                await pause(stop, 2)
+    await follow_mark(runtime, stop)
+
+
+async def follow_mark(runtime: "Runtime", stop: asyncio.Event) -> None:
+    """Keep ``writes_allowed`` as the mark in the database says."""
+    while not stop.is_set():
+        runtime.writes_allowed = not await needs_recovery(runtime.pool)
+        await pause(stop, 2)
+
+
+# -- after Kafka was lost -------------------------------------------------------------------------
+
+
+async def _stamped_rows(
+    name: str, pool: asyncpg.Pool, topic: str
+) -> AsyncIterator[tuple[int, int, str, asyncpg.Record]]:
+    """Published rows of one outbox in the order in which they stood in the topic."""
+    async with pool.acquire() as db, db.transaction(readonly=True):
+        cursor = db.cursor(
+            """SELECT id, key, headers, data, partition, "offset" FROM outbox
+               WHERE topic = $1 AND published_at IS NOT NULL
+               ORDER BY partition, "offset", id""",
+            topic,
+            prefetch=1_000,
+        )
+        async for row in cursor:
+            yield row["partition"], row["offset"], name, row
+
+
+async def _merged(
+    pools: Mapping[str, asyncpg.Pool], topic: str
+) -> AsyncIterator[tuple[str, asyncpg.Record]]:
+    """The rows of all outboxes, partition by partition, in their original order."""
+    sources = {name: _stamped_rows(name, pool, topic) for name, pool in pools.items()}
+    heap: list[tuple[int, int, str, Any]] = []
+    for source in sources.values():
+        async for item in source:
+            heapq.heappush(heap, item)
+            break
+    while heap:
+        _, _, name, row = heapq.heappop(heap)
+        yield name, row
+        async for item in sources[name]:
+            heapq.heappush(heap, item)
+            break
+
+
+async def rebuild_topic() -> dict[str, int]:
+    """``fill_topic`` with the databases of all four services, as their settings say."""
+    from services.runtime import Runtime
+    from services.service import NAMES, load
+
+    runtimes = [await Runtime.open(load(name)) for name in NAMES]
+    try:
+        settings = runtimes[0].settings
+        pools = {runtime.service.name: runtime.pool for runtime in runtimes}
+        events = await fill_topic(settings, pools)
+    finally:
+        for runtime in runtimes:
+            await runtime.close()
+    return {"events": events, "next_generation": settings.generation + 1}
+
+
+async def fill_topic(
+    settings: ServiceSettings, pools: Mapping[str, asyncpg.Pool], *, topic: str | None = None
+) -> int:
+    """Fill an empty ``cases`` from the outboxes of all services, in its original order.
+
+    Run with the services stopped; start them with the next generation afterwards, so that every
+    consumer begins at the beginning and drops what its inbox knows. Answers how many events.
+    Raises ``RuntimeError`` when the topic holds anything.
+    """
+    topic = topic or settings.cases_topic
+    await _require_empty(settings, topic)
+    producer = kafka.new_producer(settings, "rebuild")
+    done = 0
+    batch: list[tuple[str, asyncpg.Record, asyncio.Future[Any]]] = []
+    try:
+        await asyncio.wait_for(producer.start(), 30)
+        partitions = len(await producer.partitions_for(topic))
+        async for name, row in _merged(pools, topic):
+            future = await producer.send(
+                topic,
+                key=row["key"].encode(),
+                value=row["data"],
+                headers=kafka.headers_for_kafka(row["headers"]),
+                partition=row["partition"] if row["partition"] < partitions else None,
+            )
+            batch.append((name, row, future))
+            if len(batch) >= REBUILD_BATCH:
+                done += await _stamp_again(pools, batch)
+                batch = []
+        done += await _stamp_again(pools, batch)
+    finally:
+        await kafka.close(producer)
+    log.warning("topic rebuilt", topic=topic, events=done)
+    return done
+
+
+async def _stamp_again(
+    pools: Mapping[str, asyncpg.Pool],
+    batch: list[tuple[str, asyncpg.Record, "asyncio.Future[Any]"]],
+) -> int:
+    async with asyncio.timeout(60):
+        places = await asyncio.gather(*(future for _, _, future in batch))
+    for name, pool in pools.items():
+        mine = [
+            (row["id"], place.partition, place.offset)
+            for (owner, row, _), place in zip(batch, places, strict=True)
+            if owner == name
+        ]
+        if mine:
+            await pool.execute(
+                """UPDATE outbox o SET partition = s.partition, "offset" = s."offset"
+                   FROM unnest($1::bigint[], $2::int[], $3::bigint[])
+                     AS s(id, partition, "offset") WHERE o.id = s.id""",
+                *[list(column) for column in zip(*mine, strict=True)],
+            )
+    return len(batch)
+
+
+async def _require_empty(settings: ServiceSettings, topic: str) -> None:
+    client = kafka.new_consumer(settings, "rebuild")
+    try:
+        await asyncio.wait_for(client.start(), 30)
+        if topic not in await asyncio.wait_for(client.topics(), kafka.CALL_SECONDS):
+            raise RuntimeError(f"the topic {topic} is not there: make it first")
+        places = [TopicPartition(topic, p) for p in client.partitions_for_topic(topic) or ()]
+        ends = await asyncio.wait_for(client.end_offsets(places), kafka.CALL_SECONDS)
+        if any(ends.values()):
+            raise RuntimeError(f"the topic {topic} is not empty: delete and make it first")
+    finally:
+        await kafka.close(client)

@@ -1,0 +1,288 @@
+"""The relay: outbox rows to Kafka, in order, by one process per service."""
+
+import asyncio
+import contextlib
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+import asyncpg
+import structlog
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import (
+    InvalidTopicError,
+    MessageSizeTooLargeError,
+    RecordListTooLargeError,
+    UnknownTopicOrPartitionError,
+)
+from aiokafka.structs import RecordMetadata
+
+from services.messaging import kafka
+from services.messaging.failpoints import failpoint
+from services.messaging.lease import Lease
+from services.messaging.waiting import pause, woken
+from services.telemetry import EVENTS_PUBLISHED
+
+if TYPE_CHECKING:
+    from services.runtime import Runtime
+
+log = structlog.get_logger(__name__)
+BATCH: Final = 1_000
+IDLE_SECONDS: Final = 0.1
+ACK_SECONDS: Final = 20.0
+TOPIC_SECONDS: Final = 3.0
+MISSING_TOPIC_SECONDS: Final = 10.0
+REPUBLISH_SECONDS: Final = 24 * 3600
+# What the broker or the client says of a record that will never be taken.
+REFUSED: Final = (MessageSizeTooLargeError, RecordListTooLargeError, ValueError, TypeError)
+
+
+@dataclass(frozen=True)
+class Row:
+    """An outbox row on its way."""
+
+    id: int
+    topic: str
+    key: str
+    headers: list[list[str]]
+    data: bytes | None
+
+
+class Relay:
+    """Reads unstamped rows in id order, never ``id > last``: a lower id may commit later.
+
+    Sends are pipelined and stamped once per batch. A second relay does no harm: first appearances
+    stay in order, and consumers drop the copies.
+    """
+
+    def __init__(self, runtime: "Runtime") -> None:
+        self.runtime = runtime
+        self.pool = runtime.pool
+        self.lease = Lease(runtime, "relay")
+        self._producer: AIOKafkaProducer | None = None
+        self._missing: dict[str, float] = {}
+        self._republish_at = 0.0
+        self._careful = False
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Relay until told to stop; any failure of the producer makes a new one."""
+        wait_seconds = 0.1
+        try:
+            while not stop.is_set():
+                try:
+                    if await self.step():
+                        wait_seconds = 0.1
+                    else:
+                        await woken(self.runtime.outbox_wakeup, IDLE_SECONDS)
+                except kafka.AWAY as error:
+                    log.warning("relay starts again", code=type(error).__name__)
+                    self._careful = True
+                    await self._drop_producer()
+                    await pause(stop, wait_seconds)
+                    wait_seconds = min(wait_seconds * 2, 3)
+        finally:
+            await self._drop_producer()
+            with contextlib.suppress(Exception):
+                await asyncio.wait_for(self.lease.release(), 2)
+
+    async def step(self) -> int:
+        """One round: renew the lease, send what is unstamped, stamp it. Answers how many rows."""
+        if not await self.lease.renew():
+            await asyncio.sleep(IDLE_SECONDS)
+            return 0
+        if self.lease.taken_over:
+            self._republish_at = 0.0
+        producer = await self._running_producer()
+        if time.monotonic() > self._republish_at:
+            await self._republish_directory(producer)
+        rows = await self._unstamped()
+        failpoint("relay.after_select")
+        if not rows:
+            self._careful = False
+            return 0
+        if self._careful:
+            await self._one_by_one(producer, rows)
+            self._careful = False
+        else:
+            await self._pipelined(producer, rows)
+        return len(rows)
+
+    async def _running_producer(self) -> AIOKafkaProducer:
+        if self._producer is None:
+            settings = self.runtime.settings
+            producer = kafka.new_producer(settings, f"{self.runtime.service.name}.relay")
+            try:
+                await asyncio.wait_for(producer.start(), kafka.CALL_SECONDS)
+            except BaseException:
+                await kafka.close(producer)
+                raise
+            self._producer = producer
+        return self._producer
+
+    async def _drop_producer(self) -> None:
+        producer, self._producer = self._producer, None
+        await kafka.close(producer)
+
+    async def _unstamped(self) -> list[Row]:
+        """Unstamped rows in id order, without keys that are held and topics that are not there."""
+        now = time.monotonic()
+        self._missing = {topic: until for topic, until in self._missing.items() if until > now}
+        rows = await self.pool.fetch(
+            """SELECT o.id, o.topic, o.key, o.headers, o.data FROM outbox o
+               WHERE o.published_at IS NULL AND o.held_reason IS NULL
+                 AND o.topic <> ALL($1::text[])
+                 AND NOT EXISTS (
+                   SELECT 1 FROM outbox h WHERE h.topic = o.topic AND h.key = o.key
+                     AND h.held_reason IS NOT NULL AND h.published_at IS NULL AND h.id < o.id)
+               ORDER BY o.id LIMIT $2""",
+            list(self._missing),
+            BATCH,
+        )
+        return [Row(*row) for row in rows]
+
+    async def _pipelined(self, producer: AIOKafkaProducer, rows: list[Row]) -> None:
+        sent: list[tuple[Row, asyncio.Future[RecordMetadata]]] = []
+        left_out: set[tuple[str, str]] = set()
+        async with asyncio.timeout(ACK_SECONDS):
+            for row in rows:
+                if (row.topic, row.key) in left_out or row.topic in self._missing:
+                    continue
+                if not await self._has_topic(producer, row.topic):
+                    continue
+                try:
+                    sent.append((row, await self._send(producer, row)))
+                except REFUSED as error:
+                    left_out.add((row.topic, row.key))
+                    await self._hold(row, error)
+            failpoint("relay.after_send")
+            results = await asyncio.gather(*(f for _, f in sent), return_exceptions=True)
+        failpoint("relay.after_ack")
+        acknowledged = [
+            (row.id, result)
+            for (row, _), result in zip(sent, results, strict=True)
+            if not isinstance(result, BaseException)
+        ]
+        await self._stamp(acknowledged)
+        for result in results:
+            if isinstance(result, BaseException):
+                raise _as_away(result)
+
+    async def _one_by_one(self, producer: AIOKafkaProducer, rows: list[Row]) -> None:
+        """After a failure: each record alone, so that the one that is refused shows itself."""
+        left_out: set[tuple[str, str]] = set()
+        for row in rows[:100]:
+            if (row.topic, row.key) in left_out or row.topic in self._missing:
+                continue
+            if not await self._has_topic(producer, row.topic):
+                continue
+            try:
+                async with asyncio.timeout(ACK_SECONDS):
+                    result = await (await self._send(producer, row))
+            except REFUSED as error:
+                left_out.add((row.topic, row.key))
+                await self._hold(row, error)
+                continue
+            await self._stamp([(row.id, result)])
+            await self.lease.renew()
+
+    async def _send(self, producer: AIOKafkaProducer, row: Row) -> "asyncio.Future[RecordMetadata]":
+        future: asyncio.Future[RecordMetadata] = await producer.send(
+            row.topic,
+            key=row.key.encode(),
+            value=row.data,
+            headers=kafka.headers_for_kafka(row.headers),
+        )
+        return future
+
+    async def _has_topic(self, producer: AIOKafkaProducer, topic: str) -> bool:
+        """False when the topic is not there; its rows wait, the others go on."""
+        if producer.client.cluster.partitions_for_topic(topic):
+            return True
+        with contextlib.suppress(
+            UnknownTopicOrPartitionError, InvalidTopicError, asyncio.TimeoutError
+        ):
+            if await asyncio.wait_for(producer.partitions_for(topic), TOPIC_SECONDS):
+                return True
+        if not producer.client.cluster.brokers():
+            raise ConnectionError("no broker")
+        log.warning("topic is not there", topic=topic)
+        self._missing[topic] = time.monotonic() + MISSING_TOPIC_SECONDS
+        return False
+
+    async def _hold(self, row: Row, error: Exception) -> None:
+        """Keep a refused record and those behind it of the same key; the partition goes on."""
+        reason = type(error).__name__
+        log.error("record refused", topic=row.topic, key=row.key, outbox_id=row.id, code=reason)
+        await self.pool.execute(
+            "UPDATE outbox SET held_reason = $2 WHERE id = $1 AND published_at IS NULL",
+            row.id,
+            reason,
+        )
+
+    async def _stamp(self, acknowledged: list[tuple[int, RecordMetadata]]) -> None:
+        """Write where each row stands; of two copies the first place counts."""
+        if not acknowledged:
+            return
+        await self.pool.execute(
+            """UPDATE outbox o SET published_at = coalesce(o.published_at, clock_timestamp()),
+                 partition = s.partition, "offset" = s."offset", held_reason = NULL
+               FROM unnest($1::bigint[], $2::int[], $3::bigint[]) AS s(id, partition, "offset")
+               WHERE o.id = s.id AND (o.published_at IS NULL
+                 OR (o.partition = s.partition AND o."offset" > s."offset"))""",
+            [id_ for id_, _ in acknowledged],
+            [place.partition for _, place in acknowledged],
+            [place.offset for _, place in acknowledged],
+        )
+        failpoint("relay.after_stamp")
+        EVENTS_PUBLISHED.labels(self.runtime.service.name).inc(len(acknowledged))
+        self.runtime.progress["last_publication_monotonic"] = time.monotonic()
+
+    async def _republish_directory(self, producer: AIOKafkaProducer) -> None:
+        """Send the last value of each directory key again: after a takeover and once a day.
+
+        A former relay may have sent an older value late, and compaction keeps the last one.
+        """
+        self._republish_at = time.monotonic() + REPUBLISH_SECONDS
+        rows = await self.pool.fetch(
+            """SELECT DISTINCT ON (key) id, topic, key, headers, data FROM outbox
+               WHERE topic = $1 AND published_at IS NOT NULL ORDER BY key, id DESC""",
+            kafka.DIRECTORY,
+        )
+        if not rows or not await self._has_topic(producer, kafka.DIRECTORY):
+            return
+        async with asyncio.timeout(ACK_SECONDS):
+            await asyncio.gather(*[await self._send(producer, Row(*row)) for row in rows])
+        log.info("directory published again", entries=len(rows))
+
+
+def _as_away(error: BaseException) -> BaseException:
+    """A refusal that came for a whole batch is looked at record by record in the next round."""
+    if isinstance(error, REFUSED):
+        return ConnectionError(type(error).__name__)
+    return error
+
+
+async def release_held(db: asyncpg.Connection | asyncpg.Pool, topic: str, key: str) -> int:
+    """Try the held records of a key again; how many there were."""
+    status: str = await db.execute(
+        """UPDATE outbox SET held_reason = NULL
+           WHERE topic = $1 AND key = $2 AND held_reason IS NOT NULL AND published_at IS NULL""",
+        topic,
+        key,
+    )
+    return int(status.rsplit(" ", 1)[-1])
+
+
+async def oldest_unpublished(db: asyncpg.Connection | asyncpg.Pool) -> dict[str, Any]:
+    """Count and age of what waits for the relay."""
+    row = await db.fetchrow(
+        """SELECT count(*) AS rows, count(held_reason) AS held,
+             coalesce(extract(epoch FROM clock_timestamp() - min(recorded_at)), 0)::float AS seconds
+           FROM outbox WHERE published_at IS NULL"""
+    )
+    return dict(row) if row else {}
+
+
+async def run_relay(runtime: "Runtime", stop: asyncio.Event) -> None:
+    """Run this process's relay; it waits for the lease while another process holds it."""
+    await Relay(runtime).run(stop)
