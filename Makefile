@@ -5,7 +5,7 @@ PY := .venv/bin/python
 DEMO ?= yes
 export MAKE_TARGET = $(MAKECMDGOALS)
 
-.PHONY: help setup venv-run check test test-fast test-servers test-stack run bench migrate schemas lint fmt lock
+.PHONY: help setup venv-run check test test-fast run bench migrate schemas lint fmt lock
 
 help: ## Show this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
@@ -20,7 +20,7 @@ run: venv-run ## Start everything here and play one case (DEMO=no: no play); Ctr
 	@exec $(PY) -m services stack $(if $(filter no,$(DEMO)),--no-play)
 
 test: setup ## All tests: fast ones first, then PostgreSQL and Kafka, then the whole stack
-	@$(PY) -m services.stack.tests
+	@$(PY) -m pytest -q
 
 test-fast: setup ## Tests that need no server (seconds)
 	@$(PY) -m pytest -q -m "not postgres and not kafka and not stack"
