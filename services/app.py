@@ -166,7 +166,10 @@ def create_app(service: Service, *, work: bool = False, runtime: Runtime | None 
 
             tasks.append(asyncio.create_task(run_work(running, stop)))
         else:
+            from services.messaging.worker import run_watch
+
             tasks.append(asyncio.create_task(_refresh_directory(running)))
+            tasks.append(asyncio.create_task(run_watch(running, stop)))
         telemetry.log().info("started", work=work)
         yield
         stop.set()

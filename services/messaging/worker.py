@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 import structlog
 
+from services.idempotency import purge
 from services.messaging.commands import consume_commands
 from services.messaging.consumer import consume_cases
 from services.messaging.directory_reader import read_directory
@@ -28,6 +29,7 @@ log = structlog.get_logger(__name__)
 Work = Callable[[], Awaitable[None]]
 LONGEST_WAIT_SECONDS: Final = 5.0
 MEND_SECONDS: Final = 30.0
+PURGE_SECONDS: Final = 600.0
 
 
 async def _supervise(name: str, work: Work, stop: asyncio.Event) -> None:
@@ -72,6 +74,12 @@ async def _mend(runtime: "Runtime", stop: asyncio.Event) -> None:
         await pause(stop, MEND_SECONDS)
 
 
+async def _purge(runtime: "Runtime", stop: asyncio.Event) -> None:
+    """Idempotency keys are kept 72 h; what is older goes, a thousand at a time."""
+    while not stop.is_set():
+        await pause(stop, 1 if await purge(runtime) else PURGE_SECONDS)
+
+
 def parts(runtime: "Runtime", stop: asyncio.Event) -> dict[str, Work]:
     """The parts of a work process by name. None of them needs Kafka to be there at the start."""
     checked = asyncio.Event()
@@ -84,6 +92,7 @@ def parts(runtime: "Runtime", stop: asyncio.Event) -> dict[str, Work]:
         "sequencer": lambda: run_sequencer(runtime, stop),
         "jobs": lambda: run_jobs(runtime, stop),
         "mend": lambda: _mend(runtime, stop),
+        "purge": lambda: _purge(runtime, stop),
         "watchdog": lambda: watch(runtime, stop),
         "loop-guard": lambda: LoopGuard().run(stop),
     }
