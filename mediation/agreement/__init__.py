@@ -1,0 +1,1 @@
+"""Agreements: clauses, one frozen text, signatures and the instant of effect."""

@@ -1,0 +1,1 @@
+"""Obligations: what an agreement promises, performed or broken one by one."""

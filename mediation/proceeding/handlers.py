@@ -1,0 +1,586 @@
+"""Mediators appointed, consents recorded, the proceeding ended and handed over."""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from mediation.agreement import repository as agreements
+from mediation.agreement.rules import BY_OTHERS
+from mediation.errors import fail, refuse
+from mediation.errors import moved as after
+from mediation.gate import Act, hold, own, seal
+from mediation.mediator import repository as roster
+from mediation.mediator.model import Appointment, CaseParty, Relation
+from mediation.mediator.rules import may_mediate
+from mediation.next_act import term
+from mediation.obligation import repository as obligations
+from mediation.proceeding import repository, rules
+from mediation.proceeding.model import MEDIATION
+from mediation.queue.handlers import end_turn
+from mediation.repository import Row, change
+from mediation.session.handlers import cancel_planned
+from services.errors import NotFound
+from services.events import lanes
+from services.events.mediation import (
+    ConsentGiven,
+    ConsentWithdrawn,
+    MediationEnded,
+    MediatorAppointed,
+    ObligationsChanged,
+)
+from services.unit_of_work import UnitOfWork
+
+#: A party left: not an end code that a desk may choose, but what intake's fact means here.
+PARTY_LEFT = "party_left"
+COURT_LANES = ("court_pre", "court_post", "court_exec")
+#: Outcomes that rest on a text which the parties signed.
+NEEDS_SIGNED_TEXT = frozenset(
+    {"agreed_written", "agreed_oral", "agreed_partial", "court_mediation_judgment",
+     "criminal_reconciled"}
+)  # fmt: skip
+
+
+def parties_of(case: Row) -> tuple[CaseParty, ...]:
+    """The parties of a case copy."""
+    return tuple(CaseParty.of(party) for party in case["parties"])
+
+
+def moved(row: Row, act: str) -> str:
+    """The state a mediation goes to, or the refusal raised."""
+    return after(MEDIATION, row["state"], act)
+
+
+# -- mediators ---------------------------------------------------------------------------------
+
+
+async def appoint(
+    row: Row,
+    *,
+    mediator_id: UUID,
+    mode: str,
+    declared: Sequence[Relation],
+    waived_by: Sequence[UUID],
+    reason: str | None,
+    act: Act,
+    uow: UnitOfWork,
+) -> Row:
+    """Appoint, or replace, the mediator after the conflict check; emits ``MediatorAppointed``."""
+    moved(row, "appoint")
+    case = await repository.case_copy(uow.db, row["case_id"])
+    mediator = await roster.mediator(uow.db, mediator_id)
+    if mediator is None or mediator.organisation != act.organisation:
+        fail("not-of-organisation", "Not on this organisation's roster.")
+    if mediator_id == row["mediator_id"]:
+        fail("already-appointed", "This mediator has the case already.")
+    proposal = Appointment(tuple(declared), frozenset(waived_by))
+    refuse(may_mediate(mediator, act.organisation, proposal, parties_of(case)))
+    former = row["mediator_id"]
+    if former is not None and reason is None:
+        fail("reason", "Replacing a mediator needs a reason.")
+    await repository.put_appointment(
+        uow.db,
+        {
+            "mediation_id": row["mediation_id"],
+            "mediator_id": mediator_id,
+            "mode": mode,
+            "declared": [
+                {"kind": d.kind, "party_id": d.party_id, "organisation": d.organisation}
+                for d in declared
+            ],
+            "waived_by": [str(party) for party in waived_by],
+            "replaces": former,
+            "reason": reason,
+            "acted_by": act.acted_by,
+            "occurred_at": act.occurred_at,
+        },
+    )
+    row = await change(
+        uow.db, "mediation", "mediation_id", row["mediation_id"], {"mediator_id": mediator_id}
+    )
+    uow.emit(
+        MediatorAppointed(
+            case_id=row["case_id"],
+            mediation_id=row["mediation_id"],
+            assignment_id=row["assignment_id"],
+            mediator_id=mediator_id,
+            mode=mode,
+            replaces=former,
+            appointed_at=act.occurred_at,
+        ),
+        occurred_at=act.occurred_at,
+    )
+    uow.audit(
+        "mediator.appoint",
+        case_id=row["case_id"],
+        subject=str(row["mediation_id"]),
+        detail={"mediator_id": str(mediator_id), "waived": bool(waived_by)},
+    )
+    return row
+
+
+# -- consents ----------------------------------------------------------------------------------
+
+
+async def record_consent(
+    row: Row,
+    *,
+    party_id: UUID,
+    step: str,
+    subject: str,
+    state: str,
+    channel: str,
+    remedies_told: bool,
+    act: Act,
+    uow: UnitOfWork,
+) -> tuple[Row, bool]:
+    """Write a party's word into the ledger; answers the row and whether it is new.
+
+    A refusal to mediate ends the proceeding at once, in every lane (人民调解法 17: R-01). Refusing
+    is never itself refused: on a mediation that is over it is recorded and changes nothing.
+    """
+    case = await repository.case_copy(uow.db, row["case_id"])
+    if party_id not in {party.party_id for party in parties_of(case)}:
+        fail("not-a-party", "Not a party of this case.")
+    former = await repository.current_consent(uow.db, row["mediation_id"], party_id, step, subject)
+    if former is not None and former["state"] == state:
+        return former, False
+    if state == "given":
+        moved(row, "consent")
+    consent = await repository.put_consent(
+        uow.db,
+        former,
+        {
+            "mediation_id": row["mediation_id"],
+            "case_id": row["case_id"],
+            "organisation": row["organisation"],
+            "party_id": party_id,
+            "step": step,
+            "subject": subject,
+            "state": state,
+            "channel": channel,
+            "acted_by": act.acted_by,
+            "occurred_at": act.occurred_at,
+        },
+    )
+    uow.audit(
+        f"consent.{state}",
+        case_id=row["case_id"],
+        subject=str(consent["id"]),
+        detail={"step": step, "party_id": str(party_id)},
+    )
+    if state == "given":
+        uow.emit(
+            ConsentGiven(
+                case_id=row["case_id"],
+                consent_id=consent["id"],
+                mediation_id=row["mediation_id"],
+                party_id=party_id,
+                step=step,
+                given_at=act.occurred_at,
+            ),
+            occurred_at=act.occurred_at,
+        )
+    else:
+        await _consent_gone(row, consent, state, act, remedies_told, uow)
+    return consent, True
+
+
+async def withdraw_consent(consent: Row, *, remedies_told: bool, act: Act, uow: UnitOfWork) -> Row:
+    """Withdraw a consent; a repeat answers the first result. Never refused (R-06)."""
+    if consent["state"] != "given" or consent["superseded"]:
+        return consent
+    row = await own(uow, "mediation", consent["mediation_id"], act.organisation)
+    consent = await change(
+        uow.db,
+        "consent",
+        "id",
+        consent["id"],
+        {"state": "withdrawn", "withdrawn_at": act.occurred_at},
+    )
+    uow.audit(
+        "consent.withdrawn",
+        case_id=row["case_id"],
+        subject=str(consent["id"]),
+        detail={"step": consent["step"], "party_id": str(consent["party_id"])},
+    )
+    await _consent_gone(row, consent, "withdrawn", act, remedies_told, uow)
+    return consent
+
+
+async def _consent_gone(
+    row: Row, consent: Row, state: str, act: Act, remedies_told: bool, uow: UnitOfWork
+) -> None:
+    stream = uow.streams[row["case_id"]]
+    if stream.closed or row["episode"] != stream.episode:
+        return
+    uow.emit(
+        ConsentWithdrawn(
+            case_id=row["case_id"],
+            consent_id=consent["id"],
+            mediation_id=row["mediation_id"],
+            party_id=consent["party_id"],
+            step=consent["step"],
+            state=state,
+            withdrawn_at=act.occurred_at,
+        ),
+        occurred_at=act.occurred_at,
+    )
+    if row["state"] == "open" and rules.ends_proceeding(consent["step"], state):
+        await finish(row, "refused", "end", act.occurred_at, uow, remedies_told=remedies_told)
+
+
+# -- ending ------------------------------------------------------------------------------------
+
+
+async def end(
+    row: Row,
+    *,
+    outcome: str,
+    remedies_told: bool,
+    report: dict[str, Any] | None,
+    act: Act,
+    uow: UnitOfWork,
+) -> Row:
+    """End the proceeding with a code of the lane's table; emits ``MediationEnded``.
+
+    An agreed mediation whose obligations are all ended or broken may be handed on (transferred).
+    """
+    lane = lanes.lane(row["lane"])
+    code = lanes.END_CODES.get(outcome)
+    remedies = [r.code for r in lanes.remedies(row["lane"], outcome)] if code else []
+    failed = code is not None and code.failed
+    refuse(
+        rules.may_end(
+            outcome,
+            end_codes=lane.end_codes,
+            remedies=remedies,
+            remedies_told=remedies_told or not failed,
+            report_required=row["lane"] in COURT_LANES and failed,
+            report=report,
+        )
+    )
+    if row["state"] == "agreed":
+        return await _hand_on(row, outcome, act, uow)
+    moved(row, "end")
+    assignment = await repository.assignment_of(uow.db, row)
+    due_at = term(assignment["terms"]).due_at
+    if outcome == "expired" and due_at is not None and uow.now < due_at:
+        fail("not-expired", "The term has not run out.")
+    if outcome in NEEDS_SIGNED_TEXT:
+        agreement = await agreements.current(uow.db, row["mediation_id"])
+        if agreement is None or agreement["effect_rule"] not in BY_OTHERS:
+            fail("takes-effect-by-signature", "An agreement ends it by taking effect.")
+        if agreement["state"] != "signed":
+            fail("not-signed", "The parties have not all signed.")
+    return await finish(
+        row, outcome, "end", act.occurred_at, uow, remedies_told=remedies_told, report=report
+    )
+
+
+async def _hand_on(row: Row, outcome: str, act: Act, uow: UnitOfWork) -> Row:
+    if lanes.END_CODES[outcome].result != "transferred":
+        fail("state", "An agreed mediation can only be handed on.")
+    owed = await obligations.of_mediation(uow.db, row["mediation_id"])
+    if any(o["state"] == "open" for o in owed):
+        fail("obligations-open", "An obligation is still open.")
+    row = await change(
+        uow.db,
+        "mediation",
+        "mediation_id",
+        row["mediation_id"],
+        {"state": moved(row, "complete"), "remedies_told": True},
+    )
+    assignment = await repository.assignment_of(uow.db, row)
+    await end_turn(assignment, "end", "failed", outcome, act.occurred_at, uow)
+    return row
+
+
+async def finish(
+    row: Row,
+    outcome: str,
+    move: str,
+    at: datetime,
+    uow: UnitOfWork,
+    *,
+    remedies_told: bool = False,
+    report: dict[str, Any] | None = None,
+) -> Row:
+    """End an open mediation for good: sessions cancelled, package built, events emitted.
+
+    The same transaction ends the turn, last of all.
+    """
+    code = lanes.END_CODES.get(outcome)
+    succeeded = code is not None and not code.failed
+    remedies = [r.code for r in lanes.remedies(row["lane"], outcome if code else "refused")]
+    reason = PARTY_LEFT if outcome == PARTY_LEFT else "mediation_ended"
+    await cancel_planned(row, reason, at, uow)
+    row = await change(
+        uow.db,
+        "mediation",
+        "mediation_id",
+        row["mediation_id"],
+        {
+            "state": moved(row, move),
+            "outcome": outcome,
+            "succeeded": succeeded,
+            "remedies": remedies,
+            "remedies_told": remedies_told or succeeded,
+            "report_sealed": seal(uow, "report").close(report, row["mediation_id"])
+            if report
+            else None,
+            "ended_at": at,
+        },
+    )
+    digest = await build_hand_over(row, report, at, uow)
+    emit_ended(row, at, digest, uow)
+    assignment = await repository.assignment_of(uow.db, row)
+    end_ = "completed" if succeeded else "failed"
+    await end_turn(assignment, "complete" if succeeded else "end", end_, outcome, at, uow)
+    return row
+
+
+async def agree(row: Row, outcome: str, at: datetime, uow: UnitOfWork) -> Row:
+    """End the proceeding by an agreement; the turn goes on until it is performed."""
+    await cancel_planned(row, "agreed", at, uow)
+    row = await change(
+        uow.db,
+        "mediation",
+        "mediation_id",
+        row["mediation_id"],
+        {
+            "state": moved(row, "agree"),
+            "outcome": outcome,
+            "succeeded": True,
+            "remedies": [r.code for r in lanes.remedies(row["lane"], outcome)],
+            "remedies_told": True,
+            "ended_at": at,
+        },
+    )
+    digest = await build_hand_over(row, None, at, uow)
+    emit_ended(row, at, digest, uow)
+    return row
+
+
+async def complete(row: Row, at: datetime, uow: UnitOfWork) -> Row:
+    """The last obligation has ended: the turn is completed."""
+    row = await change(
+        uow.db,
+        "mediation",
+        "mediation_id",
+        row["mediation_id"],
+        {"state": moved(row, "complete")},
+    )
+    assignment = await repository.assignment_of(uow.db, row)
+    await end_turn(assignment, "complete", "completed", row["outcome"], at, uow)
+    return row
+
+
+def emit_ended(row: Row, at: datetime, digest: str, uow: UnitOfWork) -> None:
+    """Emit ``MediationEnded`` for a row that says how it ended."""
+    uow.emit(
+        MediationEnded(
+            case_id=row["case_id"],
+            mediation_id=row["mediation_id"],
+            assignment_id=row["assignment_id"],
+            organisation=row["organisation"],
+            outcome=row["outcome"],
+            succeeded=row["succeeded"],
+            remedies=tuple(row["remedies"]),
+            remedies_told=row["remedies_told"],
+            handover_sha256=digest,
+            ended_at=at,
+        ),
+        occurred_at=at,
+    )
+    uow.audit(
+        "mediation.end",
+        case_id=row["case_id"],
+        subject=str(row["mediation_id"]),
+        detail={"outcome": row["outcome"]},
+    )
+
+
+async def build_hand_over(
+    row: Row, report: dict[str, Any] | None, at: datetime, uow: UnitOfWork
+) -> str:
+    """Build and store the package for the referrer; answers its SHA-256."""
+    case = await repository.case_copy(uow.db, row["case_id"])
+    assignment = await repository.assignment_of(uow.db, row)
+    package = rules.hand_over(
+        case={**dict(case), "episode": row["episode"], "lane": row["lane"]},
+        assignment=dict(assignment),
+        mediation={
+            **dict(row),
+            "sessions_held": await repository.held_sessions(uow.db, row["mediation_id"]),
+        },
+        report=report,
+        remedies={
+            "codes": row["remedies"],
+            "told_at": at.isoformat() if row["remedies_told"] else None,
+        },
+        agreements=[
+            dict(agreement) for agreement in await agreements.standing(uow.db, row["mediation_id"])
+        ],
+        obligations=[
+            dict(owed) for owed in await obligations.of_mediation(uow.db, row["mediation_id"])
+        ],
+    )
+    text = json.dumps(package, ensure_ascii=False, sort_keys=True, default=_plain)
+    digest = hashlib.sha256(text.encode()).hexdigest()
+    await repository.put_hand_over(
+        uow.db,
+        {
+            "mediation_id": row["mediation_id"],
+            "case_id": row["case_id"],
+            "organisation": row["organisation"],
+            "source_organisation": case["source_organisation"] or assignment["source_organisation"],
+            "package_sealed": seal(uow, "hand-over").close(text, row["mediation_id"]),
+            "sha256": digest,
+            "occurred_at": at,
+        },
+    )
+    return digest
+
+
+def _plain(value: object) -> str:
+    return value.isoformat() if isinstance(value, datetime) else str(value)
+
+
+# -- facts from outside ------------------------------------------------------------------------
+
+
+async def party_left(case_id: UUID, episode: int, left_at: datetime, uow: UnitOfWork) -> None:
+    """A party left: whatever is not agreed by then ends, in this transaction.
+
+    An agreement effective at or before ``left_at`` stands (design, section 4); a later one falls.
+    """
+    for row in await repository.mediations_of(uow.db, case_id, episode):
+        if row["state"] == "open":
+            await agreements.void_drafts(uow.db, row["mediation_id"])
+            await finish(row, PARTY_LEFT, "leave", left_at, uow)
+        else:
+            await _undo_later_agreement(row, left_at, uow)
+    turn = await uow.db.fetchrow(
+        """SELECT * FROM assignment WHERE case_id = $1 AND episode = $2
+             AND state IN ('offered', 'objected')""",
+        case_id,
+        episode,
+    )
+    if turn is not None:
+        await end_turn(turn, "end", "failed", PARTY_LEFT, left_at, uow)
+
+
+async def _undo_later_agreement(row: Row, left_at: datetime, uow: UnitOfWork) -> None:
+    agreement = await agreements.current(uow.db, row["mediation_id"])
+    if agreement is None or agreement["effective_at"] <= left_at:
+        return
+    await agreements.void(uow.db, agreement["agreement_id"])
+    superseded = await obligations.supersede(uow.db, agreement["agreement_id"])
+    uow.emit(
+        ObligationsChanged(
+            case_id=row["case_id"],
+            agreement_id=agreement["agreement_id"],
+            obligations=tuple(obligations.as_event(owed) for owed in superseded),
+            changed_at=left_at,
+        ),
+        occurred_at=left_at,
+    )
+    row = await change(
+        uow.db,
+        "mediation",
+        "mediation_id",
+        row["mediation_id"],
+        {
+            "state": "ended",
+            "outcome": PARTY_LEFT,
+            "succeeded": False,
+            "remedies": [r.code for r in lanes.remedies(row["lane"], "refused")],
+            "remedies_told": False,
+            "ended_at": left_at,
+        },
+    )
+    kept = await repository.hand_over(uow.db, row["mediation_id"])
+    emit_ended(row, left_at, kept["sha256"] if kept else "", uow)
+    assignment = await repository.assignment_of(uow.db, row)
+    await end_turn(assignment, "end", "failed", PARTY_LEFT, left_at, uow)
+
+
+async def recall(assignment: Row, at: datetime, uow: UnitOfWork) -> None:
+    """The turn is taken back: the mediation stops, nothing is handed over as an outcome."""
+    if assignment["state"] not in ("offered", "objected", "accepted"):
+        return
+    if assignment["mediation_id"] is not None:
+        row = await own(uow, "mediation", assignment["mediation_id"], assignment["organisation"])
+        await cancel_planned(row, "recalled", at, uow)
+        if row["state"] == "open":
+            await agreements.void_drafts(uow.db, row["mediation_id"])
+            await change(
+                uow.db,
+                "mediation",
+                "mediation_id",
+                row["mediation_id"],
+                {"state": "ended", "outcome": "recalled", "succeeded": False, "ended_at": at},
+            )
+    await end_turn(assignment, "recall", "recalled", None, at, uow)
+
+
+async def change_lane(
+    case_id: UUID, episode: int, to_lane: str, at: datetime, uow: UnitOfWork
+) -> list[Row]:
+    """Take a new lane over; answers the mediations whose drafts it may concern."""
+    await uow.db.execute(
+        "UPDATE case_copy SET lane = $2, lane_since = $3 WHERE case_id = $1", case_id, to_lane, at
+    )
+    changed = []
+    for row in await repository.mediations_of(uow.db, case_id, episode):
+        if row["state"] == "open":
+            changed.append(
+                await change(
+                    uow.db,
+                    "mediation",
+                    "mediation_id",
+                    row["mediation_id"],
+                    {
+                        "lane": to_lane,
+                        "lanes": [*row["lanes"], {"lane": to_lane, "since": at.isoformat()}],
+                    },
+                )
+            )
+    return changed
+
+
+async def mediation(
+    uow: UnitOfWork,
+    mediation_id: UUID,
+    organisation: str,
+    *,
+    version: int | None = None,
+    even_when_over: bool = False,
+) -> Row:
+    """Lock a mediation's case and read it. Raises ``NotFound``, ``CaseClosedProblem``."""
+    return await hold(
+        uow,
+        "mediation",
+        mediation_id,
+        organisation,
+        version=version,
+        even_when_over=even_when_over,
+    )
+
+
+async def read_hand_over(uow: UnitOfWork, mediation_id: UUID, organisation: str) -> dict[str, Any]:
+    """The package, for the body that made it and the one that referred. Raises ``NotFound``."""
+    row = await repository.hand_over(uow.db, mediation_id)
+    if row is None or organisation not in (row["organisation"], row["source_organisation"]):
+        raise NotFound()
+    uow.audit("hand-over.read", case_id=row["case_id"], subject=str(mediation_id))
+    return {
+        "mediation_id": mediation_id,
+        "case_id": row["case_id"],
+        "sha256": row["sha256"],
+        "built_at": row["recorded_at"],
+        "package": json.loads(seal(uow, "hand-over").open(row["package_sealed"], mediation_id)),
+    }

@@ -1,0 +1,191 @@
+"""Mediations, appointments, consents, party sheets and hand-over packages as rows."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import asyncpg
+
+from mediation.repository import Row, insert, many
+from services.ids import new_id
+
+
+async def open_mediation(
+    db: asyncpg.Connection, mediation_id: UUID, assignment: Row, started_at: datetime
+) -> Row:
+    """Open the proceeding of an accepted assignment, in the case's lane of now."""
+    lane = await db.fetchval("SELECT lane FROM case_copy WHERE case_id = $1", assignment["case_id"])
+    return await insert(
+        db,
+        "mediation",
+        {
+            "mediation_id": mediation_id,
+            "assignment_id": assignment["assignment_id"],
+            "case_id": assignment["case_id"],
+            "case_number": assignment["case_number"],
+            "episode": assignment["episode"],
+            "organisation": assignment["organisation"],
+            "lane": lane,
+            "lanes": [{"lane": lane, "since": started_at.isoformat()}],
+            "state": "open",
+            "remedies": [],
+            "started_at": started_at,
+        },
+    )
+
+
+async def case_copy(db: asyncpg.Connection, case_id: UUID) -> Row:
+    """What is known of the case."""
+    row = await db.fetchrow("SELECT * FROM case_copy WHERE case_id = $1", case_id)
+    if row is None:
+        raise LookupError("a row that must be there is gone")
+    return row
+
+
+async def assignment_of(db: asyncpg.Connection, mediation: Row) -> Row:
+    """The turn a mediation belongs to."""
+    row = await db.fetchrow(
+        "SELECT * FROM assignment WHERE assignment_id = $1", mediation["assignment_id"]
+    )
+    if row is None:
+        raise LookupError("a row that must be there is gone")
+    return row
+
+
+async def mediations_of(db: asyncpg.Connection, case_id: UUID, episode: int) -> list[Row]:
+    """The mediations of one round of a case that have not ended."""
+    return await db.fetch(
+        """SELECT * FROM mediation WHERE case_id = $1 AND episode = $2 AND state <> 'ended'""",
+        case_id,
+        episode,
+    )
+
+
+async def page(
+    db: asyncpg.Connection,
+    organisation: str,
+    *,
+    state: str | None,
+    lane: str | None,
+    after: UUID | None,
+    limit: int,
+) -> list[Row]:
+    """One page of an organisation's mediations, newest first."""
+    return await db.fetch(
+        """SELECT * FROM mediation WHERE organisation = $1
+             AND ($2::text IS NULL OR state = $2) AND ($3::text IS NULL OR lane = $3)
+             AND ($4::uuid IS NULL OR mediation_id < $4)
+           ORDER BY mediation_id DESC LIMIT $5""",
+        organisation,
+        state,
+        lane,
+        after,
+        limit,
+    )
+
+
+# -- consents ----------------------------------------------------------------------------------
+
+
+async def current_consents(db: asyncpg.Connection, mediation_id: UUID) -> list[Row]:
+    """Every party's latest word on every step."""
+    return await db.fetch(
+        "SELECT * FROM consent WHERE mediation_id = $1 AND NOT superseded ORDER BY recorded_at, id",
+        mediation_id,
+    )
+
+
+async def current_consent(
+    db: asyncpg.Connection, mediation_id: UUID, party_id: UUID, step: str, subject: str
+) -> Row | None:
+    """One party's latest word on one step."""
+    return await db.fetchrow(
+        """SELECT * FROM consent WHERE mediation_id = $1 AND party_id = $2 AND step = $3
+             AND subject = $4 AND NOT superseded""",
+        mediation_id,
+        party_id,
+        step,
+        subject,
+    )
+
+
+async def put_consent(db: asyncpg.Connection, former: Row | None, values: Mapping[str, Any]) -> Row:
+    """Add a word to the ledger; the former one stays readable but no longer counts."""
+    if former is not None:
+        await db.execute("UPDATE consent SET superseded = true WHERE id = $1", former["id"])
+    return await insert(db, "consent", {"id": new_id(), **values})
+
+
+# -- appointments ------------------------------------------------------------------------------
+
+
+async def put_appointment(db: asyncpg.Connection, values: Mapping[str, Any]) -> Row:
+    """Add an appointment to the mediation's list."""
+    return await insert(db, "appointment", {"id": new_id(), **values})
+
+
+async def appointments(db: asyncpg.Connection, mediation_id: UUID) -> list[Row]:
+    """Who has mediated, in order."""
+    return await many(db, "appointment", "mediation_id", mediation_id)
+
+
+# -- party sheet -------------------------------------------------------------------------------
+
+
+async def put_party_sheet(
+    db: asyncpg.Connection, assignment: Row, sealed: bytes, fetched_at: datetime
+) -> None:
+    """Keep or renew the sealed party sheet of an assignment."""
+    await db.execute(
+        """INSERT INTO party_sheet (assignment_id, case_id, organisation, sealed, fetched_at)
+           VALUES ($1, $2, $3, $4, $5)
+           ON CONFLICT (assignment_id) DO UPDATE
+           SET sealed = excluded.sealed, fetched_at = excluded.fetched_at""",
+        assignment["assignment_id"],
+        assignment["case_id"],
+        assignment["organisation"],
+        sealed,
+        fetched_at,
+    )
+
+
+async def party_sheet(db: asyncpg.Connection, assignment_id: UUID) -> Row | None:
+    """The sealed party sheet of an assignment, as row-level security lets it be seen."""
+    return await db.fetchrow("SELECT * FROM party_sheet WHERE assignment_id = $1", assignment_id)
+
+
+async def drop_party_sheet(db: asyncpg.Connection, assignment_id: UUID) -> None:
+    """Whose turn is over needs names and contacts no longer."""
+    await db.execute("DELETE FROM party_sheet WHERE assignment_id = $1", assignment_id)
+
+
+# -- hand-over ---------------------------------------------------------------------------------
+
+
+async def put_hand_over(db: asyncpg.Connection, values: Mapping[str, Any]) -> bool:
+    """Store the package once; answers whether it is new."""
+    names = list(values)
+    marks = ", ".join(f"${n}" for n in range(1, len(names) + 1))
+    return (
+        await db.fetchval(
+            f"""INSERT INTO hand_over ({", ".join(names)}) VALUES ({marks})
+                ON CONFLICT (mediation_id) DO NOTHING RETURNING mediation_id""",
+            *values.values(),
+        )
+        is not None
+    )
+
+
+async def hand_over(db: asyncpg.Connection, mediation_id: UUID) -> Row | None:
+    """The stored package of a mediation."""
+    return await db.fetchrow("SELECT * FROM hand_over WHERE mediation_id = $1", mediation_id)
+
+
+async def held_sessions(db: asyncpg.Connection, mediation_id: UUID) -> int:
+    """How many sessions were held."""
+    return int(
+        await db.fetchval(
+            "SELECT count(*) FROM session WHERE mediation_id = $1 AND state = 'held'", mediation_id
+        )
+    )

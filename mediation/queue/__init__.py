@@ -1,0 +1,1 @@
+"""The queue: offers to an organisation, accepted, returned, objected to, ended."""

@@ -1,0 +1,1 @@
+"""Sessions: when, where and with whom; attendance; sealed notes."""

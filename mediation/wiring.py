@@ -1,0 +1,43 @@
+"""Mediation as a value."""
+
+from typing import Final
+
+from fastapi import APIRouter
+
+from mediation.agreement.endpoints import router as agreements
+from mediation.commands import COMMANDS
+from mediation.consumers import CONSUMES
+from mediation.doctor import doctor, due_without_clock, open_items
+from mediation.jobs import JOBS
+from mediation.mediator.endpoints import router as mediators
+from mediation.obligation.endpoints import router as obligations
+from mediation.proceeding.endpoints import router as proceedings
+from mediation.queue.endpoints import router as queue
+from mediation.session.endpoints import router as sessions
+from mediation.settings import MediationSettings
+from mediation.tables import EXTRA_DDL, METADATA
+from services.service import Service
+
+
+def router() -> APIRouter:
+    """Every endpoint, noun by noun."""
+    whole = APIRouter()
+    for noun in (queue, mediators, proceedings, sessions, agreements, obligations):
+        whole.include_router(noun)
+    return whole
+
+
+MEDIATION: Final = Service(
+    name="mediation",
+    title="Mediation",
+    description="The work: queues, mediators, consent, sessions, agreements, performance.",
+    router=router,
+    settings=MediationSettings,
+    metadata=METADATA,
+    extra_ddl=EXTRA_DDL,
+    consumes=CONSUMES,
+    commands=COMMANDS,
+    jobs=JOBS,
+    doctor=doctor,
+    figures={"open_queue_items": open_items, "accepted_without_term": due_without_clock},
+)
