@@ -131,7 +131,7 @@ def draft(name: str) -> Path:
     code = render_python_code(
         ops.UpgradeOps(ops=operations), migration_context=context, sqlalchemy_module_prefix="sa."
     )
-    body = "\n".join("    " + line if line else "" for line in code.splitlines())
+    body = "\n".join("    " + line.removeprefix("    ") if line else "" for line in code.splitlines())
     folder = ROOT / name / "migrations" / "versions"
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / "0001_create_tables.py"
