@@ -1,0 +1,279 @@
+"""The load generator: a process of its own, bounded, loopback only.
+
+Reads its task as JSON from standard input and prints its result as JSON.
+"""
+
+import asyncio
+import json
+import random
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import orjson
+import uvloop
+
+from bench.lifecycle import Desk
+from bench.referrals import referrals
+from bench.wire import Answer, Wire
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+class Task:
+    """What the parent asked for, and the connections to the services."""
+
+    def __init__(self, given: dict[str, Any]) -> None:
+        self.given = given
+        self.seconds = float(given["seconds"])
+        self.bodies: Iterator[bytes] = referrals(ROOT, int(given["start"]))
+        self.court = Wire(given["intake"], given["court_token"])
+        self.failures: dict[str, int] = {}
+
+    async def post(self) -> Answer:
+        """One referral; an answer other than 201 is counted, never hidden."""
+        answer = await self.court.request("POST", "/v1/referrals", next(self.bodies))
+        if answer.status != 201:
+            self.failed(answer)
+        return answer
+
+    def failed(self, answer: Answer) -> None:
+        """Count what was refused, by status and code."""
+        try:
+            code = f"{answer.status} {answer.json().get('code')}"
+        except ValueError:
+            code = str(answer.status)
+        self.failures[code] = self.failures.get(code, 0) + 1
+
+
+async def posts(task: Task) -> dict[str, Any]:
+    """Closed loop: so many clients post one referral after the other."""
+    took: list[float] = []
+    started = time.monotonic()
+    end = started + task.seconds
+
+    async def client() -> None:
+        while time.monotonic() < end:
+            before = time.perf_counter()
+            answer = await task.post()
+            if answer.status == 201:
+                took.append(time.perf_counter() - before)
+
+    await asyncio.gather(*(client() for _ in range(int(task.given["clients"]))))
+    return {"per_second": len(took) / (time.monotonic() - started), "took": took}
+
+
+async def visible(task: Task) -> dict[str, Any]:
+    """Open loop: referrals come when they come, and the centre asks for its queue at once.
+
+    The queue is read with ``Case-After``, so its answer comes as soon as it shows the case.
+    """
+    given = task.given
+    centre = Wire(given["mediation"], given["centre_token"])
+    posted: list[float] = []
+    seen: list[float] = []
+    rate = float(given["rate"])
+    chance = random.Random(7)
+    after = f"routing={int(given['offered_sequence']):010d}"
+
+    async def one() -> None:
+        before = time.perf_counter()
+        answer = await task.post()
+        if answer.status != 201:
+            return
+        answered = time.perf_counter()
+        posted.append(answered - before)
+        headers = {"Case-After": after, "Case-Id": answer.json()["case_id"]}
+        for _ in range(5):
+            answer = await centre.request("GET", "/v1/queue?limit=1", headers=headers)
+            if answer.status == 200:
+                seen.append(time.perf_counter() - answered)
+                return
+        task.failed(answer)
+
+    running = set()
+    at = time.monotonic()
+    end = at + task.seconds
+    while at < end:
+        await asyncio.sleep(max(0.0, at - time.monotonic()))
+        each = asyncio.create_task(one())
+        running.add(each)
+        each.add_done_callback(running.discard)
+        at += chance.expovariate(rate)
+    await asyncio.gather(*running)
+    return {"posted": posted, "seen": seen}
+
+
+class Ends:
+    """How many cases have come through: offers in the queue, and the sender's numbered feed."""
+
+    def __init__(self, mediation: asyncpg.Connection, notification: asyncpg.Connection) -> None:
+        self.mediation = mediation
+        self.notification = notification
+
+    async def counts(self, connection: str) -> tuple[int, int]:
+        """Offers, and the sender's newest feed number."""
+        offers = await self.mediation.fetchval("SELECT count(*) FROM assignment")
+        feed = await self.notification.fetchval(
+            "SELECT coalesce(max(feed_sequence), 0) FROM feed_entry WHERE connection = $1",
+            connection,
+        )
+        return offers, feed
+
+
+async def pipeline(task: Task) -> dict[str, Any]:
+    """Post as fast as the far end follows: never more than a window of cases under way.
+
+    Cases per second are those that reached both the queue and the sender's feed. With a
+    ``rate`` arrivals keep that rate whatever happens, and the backlog tells whether it holds.
+    """
+    given = task.given
+    ends = Ends(
+        await asyncpg.connect(given["mediation_url"]),
+        await asyncpg.connect(given["notification_url"]),
+    )
+    connection, per_case = given["connection"], float(given["feed_entries_per_case"])
+    base_offers, base_feed = await ends.counts(connection)
+    window = int(given["window"])
+    rate = float(given.get("rate") or 0)
+    posted, through = 0, 0
+    room = asyncio.Event()
+    room.set()
+    samples: list[tuple[float, int, int]] = []
+    started = time.monotonic()
+    end = started + task.seconds
+
+    async def look() -> None:
+        nonlocal through
+        offers, feed = await ends.counts(connection)
+        through = min(offers - base_offers, int((feed - base_feed) / per_case))
+        samples.append((time.monotonic() - started, posted, through))
+        if posted - through < window:
+            room.set()
+
+    async def watch() -> None:
+        while True:
+            await look()
+            await asyncio.sleep(0.1)
+
+    async def client() -> None:
+        nonlocal posted
+        while time.monotonic() < end:
+            if posted - through >= window:
+                room.clear()
+                await room.wait()
+                continue
+            posted += 1
+            if (await task.post()).status != 201:
+                posted -= 1
+
+    async def arrivals() -> None:
+        nonlocal posted
+        at, running = started, set()
+        while (at := at + 1 / rate) < end:
+            await asyncio.sleep(max(0.0, at - time.monotonic()))
+            posted += 1
+            each = asyncio.create_task(task.post())
+            running.add(each)
+            each.add_done_callback(running.discard)
+        await asyncio.gather(*running)
+
+    watching = asyncio.create_task(watch())
+    if rate:
+        await arrivals()
+    else:
+        await asyncio.gather(*(client() for _ in range(16)))
+    loaded = time.monotonic() - started
+    for _ in range(600):
+        if through >= posted:
+            break
+        await asyncio.sleep(0.1)
+    watching.cancel()
+    drained = time.monotonic() - started
+    return {
+        "posted": posted,
+        "through": through,
+        "loaded_seconds": loaded,
+        "drained_seconds": drained,
+        "samples": samples,
+    }
+
+
+async def lifecycle(task: Task) -> dict[str, Any]:
+    """Closed loop of whole cases: a court posts, the centre's desk does the rest."""
+    given = task.given
+    desk = Desk(Wire(given["mediation"], given["centre_token"]), task.failed)
+    await desk.prepare()
+    closed = await asyncpg.connect(given["intake_url"])
+    count = "SELECT count(*) FROM case_file WHERE state = 'closed'"
+    base = await closed.fetchval(count)
+    started = time.monotonic()
+    end = started + task.seconds
+    window = asyncio.Semaphore(int(given["window"]))
+    marks: list[tuple[float, int]] = []
+    posted = 0
+
+    async def sender() -> None:
+        nonlocal posted
+        while True:
+            await window.acquire()
+            if time.monotonic() >= end:
+                return
+            posted += 1
+            if (await task.post()).status != 201:
+                posted -= 1
+                window.release()
+
+    async def clerk() -> None:
+        # The desk clears what was sent, so that the next round finds an empty queue.
+        while time.monotonic() < end or (desk.finished < posted and time.monotonic() < end + 20):
+            item = await desk.next_item()
+            if item is None:
+                await asyncio.sleep(0.02)
+                continue
+            await desk.complete(item)
+            window.release()
+
+    async def watch() -> None:
+        while True:
+            marks.append((time.monotonic() - started, await closed.fetchval(count) - base))
+            await asyncio.sleep(0.25)
+
+    watching = asyncio.create_task(watch())
+    senders = [asyncio.create_task(sender()) for _ in range(4)]
+    await asyncio.gather(*(clerk() for _ in range(int(given["workers"]))))
+    for each in senders:
+        each.cancel()
+    for _ in range(100):
+        if marks and marks[-1][1] >= desk.completed:
+            break
+        await asyncio.sleep(0.2)
+    watching.cancel()
+    return {
+        "posted": posted,
+        "completed": desk.completed,
+        "closed": marks[-1][1],
+        "loaded_seconds": task.seconds,
+        "marks": marks,
+        "steps_ms": desk.mean_step_ms(),
+        "requests_per_case": 1 + desk.requests / max(1, desk.completed),
+    }
+
+
+KINDS = {"posts": posts, "visible": visible, "pipeline": pipeline, "lifecycle": lifecycle}
+
+
+async def main() -> None:
+    """Do the task of standard input."""
+    given = json.load(sys.stdin)
+    task = Task(given)
+    result = await KINDS[given["kind"]](task)
+    result["failures"] = task.failures
+    sys.stdout.write(orjson.dumps(result).decode())
+
+
+if __name__ == "__main__":
+    uvloop.run(main())
