@@ -9,6 +9,7 @@ import json
 import logging
 import os
 import secrets
+import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -193,9 +194,10 @@ class Cluster:
             self._wait(self.admin.alter_user_scram_credentials(changes), "")
 
     def apply_grants(self, wanted: list[Grant]) -> None:
-        """Add the access lists; what is there already stays as it is."""
+        """Add the access lists and wait until the broker obeys them; the others stay."""
         from confluent_kafka.admin import (
             AclBinding,
+            AclBindingFilter,
             AclOperation,
             AclPermissionType,
             ResourcePatternType,
@@ -216,6 +218,20 @@ class Cluster:
         ]
         if bindings:
             self._wait(self.admin.create_acls(bindings, request_timeout=SECONDS), "")
+        everything = AclBindingFilter(
+            ResourceType.ANY,
+            None,
+            ResourcePatternType.ANY,
+            None,
+            None,
+            AclOperation.ANY,
+            AclPermissionType.ANY,
+        )
+        end = time.monotonic() + SECONDS
+        while set(bindings) - set(self.admin.describe_acls(everything).result(SECONDS)):
+            if time.monotonic() > end:
+                raise TopicsError("The Kafka cluster took the access lists but does not obey them.")
+            time.sleep(0.05)
 
     @staticmethod
     def _wait(futures: Mapping[Any, Any], tolerated: str) -> None:
