@@ -147,7 +147,7 @@ def _fetch_http(
         if have and not resumed:
             add(-have)
         with part.open("ab" if resumed else "wb") as file:
-            for piece in answer.iter_raw(1 << 16):
+            for piece in answer.iter_raw():
                 file.write(piece)
                 add(len(piece))
 

@@ -128,7 +128,7 @@ class Kafka:
 
     def make(self) -> None:
         """Write the configuration and, the first time, format the data folder."""
-        self.folder.mkdir(parents=True, exist_ok=True)
+        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         lines = (f"{key}={value}\n" for key, value in self.properties().items())
         write_private(self.properties_file, "".join(lines))
         if not self.is_new:
