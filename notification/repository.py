@@ -168,9 +168,9 @@ async def write(uow: UnitOfWork, received: Received[Any], effect: Effect) -> Non
              CASE WHEN kind = 'party' THEN target::uuid END,
              CASE WHEN kind = 'organisation' THEN target END,
              $2, $24, purpose, version, statutory, $1, $4, facts,
-             ARRAY(SELECT jsonb_array_elements_text(stands)), valid_until, now(), $25, $26, $3
+             string_to_array(stands, ' '), valid_until, now(), $25, $26, $3
            FROM unnest($27::uuid[], $28::text[], $29::text[], $30::text[], $31::int[],
-                       $32::bool[], $33::jsonb[], $34::jsonb[], $35::timestamptz[])
+                       $32::bool[], $33::jsonb[], $34::text[], $35::timestamptz[])
              AS t(id, kind, target, purpose, version, statutory, facts, stands, valid_until)
            ON CONFLICT ON CONSTRAINT uq_message_once_per_fact DO NOTHING""",
         received.case_id,
@@ -206,7 +206,7 @@ async def write(uow: UnitOfWork, received: Received[Any], effect: Effect) -> Non
         [d.version for d in drafts],
         [d.statutory for d in drafts],
         [dict(d.facts) for d in drafts],
-        [list(d.stands) for d in drafts],
+        [" ".join(d.stands) for d in drafts],
         [d.valid_until for d in drafts],
     )
 

@@ -1,0 +1,299 @@
+import asyncio
+
+import asyncpg
+import pytest
+
+from services.events import intake, mediation
+from services.ids import new_id
+from services.runtime import Runtime
+from tests.notification.builders import (
+    ANNA,
+    AT,
+    CENTRE,
+    COMMITTEE,
+    COURT,
+    NUMBER,
+    POLICE,
+    a_deadline,
+    a_referral,
+    a_registration,
+    a_session,
+    accepted,
+    an_offer,
+    joined,
+    left,
+    returned,
+    started,
+)
+from tests.notification.conftest import Case, feed_types, number
+
+pytestmark = pytest.mark.postgres
+
+
+async def _registered(case: Case) -> None:
+    await case.hear(a_referral(case.case_id))
+    await case.hear(a_registration(case.case_id))
+    await case.hear(joined(case.case_id, COURT, "source"))
+
+
+async def test_a_source_hears_its_case_from_its_referral_on(case: Case, runtime: Runtime) -> None:
+    await _registered(case)
+
+    assert await feed_types(runtime, "o-court") == [
+        "referral.received",
+        "case.registered",
+        "case.snapshot",
+        "participant.joined",
+    ]
+    assert await feed_types(runtime, "o-centre") == []
+
+
+async def test_a_source_reads_its_own_number_and_nobody_else_does(
+    case: Case, runtime: Runtime
+) -> None:
+    await _registered(case)
+    await case.hear(joined(case.case_id, CENTRE, "handler"))
+    await case.hear(an_offer(case.case_id))
+
+    rows = await runtime.pool.fetch(
+        "SELECT DISTINCT connection, reference FROM feed_entry ORDER BY connection"
+    )
+    assert {r["connection"]: r["reference"] for r in rows} == {
+        "o-centre": None,
+        "o-court": "(2026)沪0105民诉前调1号",
+    }
+
+
+async def test_a_joining_begins_with_a_snapshot_and_a_leaving_ends_the_feed(
+    case: Case, runtime: Runtime
+) -> None:
+    await _registered(case)
+    joining = joined(case.case_id, CENTRE, "handler")
+    offer = an_offer(case.case_id)
+    for event in (joining, offer, returned(offer), left(joining)):
+        await case.hear(event)
+    await case.hear(joined(case.case_id, COMMITTEE, "handler"))
+    await case.hear(an_offer(case.case_id, COMMITTEE, ordinal=2))
+
+    assert await feed_types(runtime, "o-centre") == [
+        "case.snapshot",
+        "participant.joined",
+        "assignment.offered",
+        "assignment.returned",
+        "participant.left",
+        "participation.ended",
+    ]
+    assert (await feed_types(runtime, "o-committee"))[0] == "case.snapshot"
+    assert "assignment.returned" not in await feed_types(runtime, "o-committee")
+
+
+async def test_a_snapshot_tells_the_case_as_it_stands(case: Case, runtime: Runtime) -> None:
+    await _registered(case)
+    received = await case.hear(joined(case.case_id, CENTRE, "handler"))
+
+    row = await runtime.pool.fetchrow(
+        "SELECT read_after, event FROM feed_entry WHERE connection = 'o-centre' ORDER BY id"
+    )
+    assert row["read_after"] == f"routing={received.sequence:010d}"
+    assert row["event"]["type"] == "liandiao.case.snapshot.v1"
+    assert row["event"]["causationid"] == str(received.event_id)
+    assert "sequence" not in row["event"]
+    assert row["event"]["data"]["case_number"] == NUMBER
+    assert row["event"]["data"]["holder"] == COURT
+
+
+async def test_sessions_go_to_the_handler_alone(case: Case, runtime: Runtime) -> None:
+    await _registered(case)
+    await case.hear(joined(case.case_id, CENTRE, "handler"))
+    await case.hear(a_session(case.case_id))
+
+    assert "session.scheduled" in await feed_types(runtime, "o-centre")
+    assert "session.scheduled" not in await feed_types(runtime, "o-court")
+
+
+async def test_an_answer_goes_to_the_connection_that_asked_alone(
+    case: Case, runtime: Runtime
+) -> None:
+    await _registered(case)
+    await case.hear(
+        intake.CommandAnswered(
+            case_id=case.case_id,
+            connection="o-police",
+            command_id="c-1",
+            outcome="rejected",
+            answered_at=AT,
+        )
+    )
+
+    assert await feed_types(runtime, "o-police") == ["command.answered"]
+    assert "command.answered" not in await feed_types(runtime, "o-court")
+
+
+async def test_the_same_event_twice_makes_one_entry_and_one_message(
+    case: Case, runtime: Runtime
+) -> None:
+    await _registered(case)
+    received = await case.hear(joined(case.case_id, CENTRE, "handler"))
+    offered = await case.hear(an_offer(case.case_id))
+
+    await case.again(received)
+    await case.again(offered)
+
+    entries = await runtime.pool.fetchval("SELECT count(*) FROM feed_entry")
+    distinct = await runtime.pool.fetchval(
+        "SELECT count(*) FROM (SELECT DISTINCT connection, event_id FROM feed_entry) t"
+    )
+    assert entries == distinct
+    assert len(await feed_types(runtime, "o-centre")) == 3
+    assert await runtime.pool.fetchval("SELECT count(*) FROM message") == 3
+
+
+async def test_numbers_are_gapless_per_connection_and_in_order_of_the_case(
+    case: Case, runtime: Runtime
+) -> None:
+    await _registered(case)
+    other = Case(runtime)
+    await _registered(other)
+    await number(runtime)
+    await case.hear(joined(case.case_id, CENTRE, "handler"))
+    await number(runtime)
+
+    rows = await runtime.pool.fetch(
+        """SELECT connection, feed_sequence FROM feed_entry ORDER BY connection, id"""
+    )
+    by_connection: dict[str, list[int]] = {}
+    for row in rows:
+        by_connection.setdefault(row["connection"], []).append(row["feed_sequence"])
+    assert by_connection["o-court"] == list(range(1, 10))
+    assert by_connection["o-centre"] == [1, 2]
+
+
+async def test_a_number_is_not_given_past_an_entry_that_is_not_committed_yet(
+    runtime: Runtime,
+) -> None:
+    slow, fast = Case(runtime), Case(runtime)
+    async with runtime.unit_of_work() as uow:
+        from notification.handlers import hear
+
+        await hear(slow.stream.heard(a_referral(slow.case_id)), uow)
+        await fast.hear(a_referral(fast.case_id))
+        await number(runtime)
+    await number(runtime)
+
+    rows = await runtime.pool.fetch("SELECT feed_sequence FROM feed_entry ORDER BY feed_sequence")
+    assert [r["feed_sequence"] for r in rows] == [1, 2]
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "DELETE FROM feed_entry",
+        "UPDATE feed_entry SET feed_sequence = 7",
+        "UPDATE feed_entry SET event = '{}'",
+        "UPDATE feed_entry SET feed_sequence = NULL",
+    ],
+)
+async def test_a_numbered_entry_is_never_changed_nor_removed(
+    case: Case, runtime: Runtime, statement: str
+) -> None:
+    await case.hear(a_referral(case.case_id))
+    await number(runtime)
+
+    with pytest.raises(asyncpg.PostgresError):
+        await runtime.pool.execute(statement)
+
+
+async def test_events_after_a_closing_are_fed_but_make_no_messages(
+    case: Case, runtime: Runtime
+) -> None:
+    await _registered(case)
+    await case.hear(intake.CaseClosed(case_id=case.case_id, outcome="refused", closed_at=AT))
+    before = await runtime.pool.fetchval("SELECT count(*) FROM message")
+    await case.hear(started(case.case_id, a_deadline("term")))
+
+    assert (await feed_types(runtime, "o-court"))[-1] == "deadline.started"
+    assert await runtime.pool.fetchval("SELECT count(*) FROM message") == before
+
+
+async def test_a_source_that_left_hears_again_from_a_reopening_on(
+    case: Case, runtime: Runtime
+) -> None:
+    registration = a_registration(case.case_id)
+    await case.hear(a_referral(case.case_id))
+    await case.hear(registration)
+    joining = joined(case.case_id, COURT, "source")
+    await case.hear(joining)
+    await case.hear(intake.CaseClosed(case_id=case.case_id, outcome="refused", closed_at=AT))
+    await case.hear(left(joining, "closed"))
+    await case.hear(a_session(case.case_id))
+    await case.hear(
+        intake.CaseReopened(
+            case_id=case.case_id,
+            referral_id=registration.referral_id,
+            organisation=COURT,
+            lane="court_pre",
+            dispute_type="contract",
+            place="310105001001",
+            parties=registration.parties,
+            ground="set_aside",
+            received_at=AT,
+            reopened_at=AT,
+        ),
+        episode=2,
+    )
+
+    assert (await feed_types(runtime, "o-court"))[-3:] == [
+        "participant.left",
+        "participation.ended",
+        "case.reopened",
+    ]
+
+
+async def test_a_linked_body_hears_its_joining_and_the_closing(
+    case: Case, runtime: Runtime
+) -> None:
+    await _registered(case)
+    await case.hear(joined(case.case_id, POLICE, "linked"))
+    await case.hear(joined(case.case_id, CENTRE, "handler"))
+    offer = an_offer(case.case_id)
+    await case.hear(offer)
+    await case.hear(accepted(offer))
+    await case.hear(intake.CaseClosed(case_id=case.case_id, outcome="refused", closed_at=AT))
+
+    assert await feed_types(runtime, "o-police") == [
+        "case.snapshot",
+        "participant.joined",
+        "case.closed",
+    ]
+
+
+async def test_the_copy_survives_a_second_service_process(case: Case, runtime: Runtime) -> None:
+    await _registered(case)
+    offer = an_offer(case.case_id)
+    await case.hear(offer)
+    await case.hear(accepted(offer))
+
+    row = await runtime.pool.fetchrow("SELECT * FROM case_copy")
+    assert (row["holder"], row["state"], row["parties"][0]["party_id"]) == (
+        CENTRE,
+        "accepted",
+        str(ANNA),
+    )
+
+
+async def test_a_mediation_event_of_an_unknown_case_is_taken_and_heard_by_nobody(
+    case: Case, runtime: Runtime
+) -> None:
+    await case.hear(
+        mediation.ConsentGiven(
+            case_id=case.case_id,
+            consent_id=new_id(),
+            mediation_id=new_id(),
+            party_id=ANNA,
+            step="mediation",
+            given_at=AT,
+        )
+    )
+    await asyncio.sleep(0)
+
+    assert await runtime.pool.fetchval("SELECT count(*) FROM feed_entry") == 0
