@@ -141,9 +141,7 @@ async def submit_referral(
         referral.received_at,
         referral.request_made_at,
         uow.now,
-        tuple(
-            Receipt(p["party_id"], p["ref"], p["role"], number, p["secret"]) for p in parties
-        ),
+        tuple(Receipt(p["party_id"], p["ref"], p["role"], number, p["secret"]) for p in parties),
         warnings,
     )
 
@@ -160,7 +158,10 @@ def fingerprint(keys: Keys, referral: Referral) -> bytes:
     """Keyed hash of the content: member order, blanks and folded characters do not count."""
     source = {**referral.document["source"], "reference": referral.normal_reference}
     text = json.dumps(
-        {**referral.document, "source": source}, sort_keys=True, ensure_ascii=False, separators=(",", ":")
+        {**referral.document, "source": source},
+        sort_keys=True,
+        ensure_ascii=False,
+        separators=(",", ":"),
     )
     return hmac.digest(keys.vault.keys.secret("fingerprint"), text.encode(), hashlib.sha256)
 
@@ -280,9 +281,7 @@ def travelling_party(row: Any) -> Party:
     )
 
 
-async def _repeat(
-    uow: UnitOfWork, keys: Keys, referral: Referral, print_: bytes
-) -> Submitted:
+async def _repeat(uow: UnitOfWork, keys: Keys, referral: Referral, print_: bytes) -> Submitted:
     row = await repository.referral_by_reference(
         uow, referral.organisation, referral.normal_reference
     )
@@ -291,8 +290,8 @@ async def _repeat(
     return await submitted(uow, keys, row)
 
 
-async def submitted(uow: UnitOfWork, keys: Keys, row: Any) -> Submitted:
-    """The first answer, built again from what was stored."""
+async def submitted(uow: UnitOfWork, keys: Keys, row: Any, *, first_only: bool = True) -> Submitted:
+    """The first answer, built again from what was stored; or with the parties added since."""
     return Submitted(
         row["referral_id"],
         row["case_id"],
@@ -310,7 +309,9 @@ async def submitted(uow: UnitOfWork, keys: Keys, row: Any) -> Submitted:
                 row["case_number"],
                 receipt.secret(keys.receipt, p["party_id"], p["receipt_version"]),
             )
-            for p in await repository.receipt_parties(uow, row["referral_id"])
+            for p in await repository.receipt_parties(
+                uow, row["referral_id"], first_only=first_only
+            )
         ),
         row["warnings"],
         replayed=True,
@@ -384,10 +385,11 @@ async def leave_case(
         for p in people
         if p["role"] == party["role"] and not p["left_at"] and p["party_id"] != party["party_id"]
     ]
-    if not stream.closed and not remaining and party["role"] != "third_party":
-        if await repository.open_assignment(uow, case_id, stream.episode) is None:
-            outcome = "withdrawn" if party["role"] == "applicant" else "refused"
-            await close_case(case_id, outcome, at, uow)
+    nobody_left = not remaining and party["role"] != "third_party" and not stream.closed
+    if nobody_left and await repository.open_assignment(uow, case_id, stream.episode) is None:
+        # Nobody has a turn whose end would close the case, so intake does.
+        outcome = "withdrawn" if party["role"] == "applicant" else "refused"
+        await close_case(case_id, outcome, at, uow)
     return Departure(case_id, party["party_id"], at, told_by, uow.now, False)
 
 
@@ -497,5 +499,3 @@ async def reopen_case(
     )
     uow.audit("case.reopened", case_id=case_id, detail={"ground": ground})
     return int(row["version"]) + 1
-
-

@@ -18,8 +18,17 @@ _CHECKS: Final = "10X98765432"
 _RESIDENT: Final = re.compile(r"[0-9]{17}[0-9X]\Z")
 _FIRST_GENERATION: Final = re.compile(r"[0-9]{15}\Z")
 _PROVINCES: Final = frozenset(
-    "11 12 13 14 15 21 22 23 31 32 33 34 35 36 37 41 42 43 44 45 46 50 51 52 53 54 61 62 63 64 65 "
-    "71 81 82 83".split()
+    str(code)
+    for codes in (
+        range(11, 16),
+        range(21, 24),
+        range(31, 38),
+        range(41, 47),
+        range(50, 55),
+        range(61, 66),
+        (71, 81, 82, 83),
+    )
+    for code in codes
 )
 RESIDENT_TYPES: Final = frozenset({"resident_id", "residence_permit"})
 

@@ -12,6 +12,7 @@ from services.access import AgencyScope
 from services.unit_of_work import UnitOfWork
 
 Row = asyncpg.Record
+Database = Any  # asyncpg's connection or the pool's proxy of one
 
 # The write path of every referral: one statement. The unique reference decides; when it is taken
 # nothing else is written. Likely duplicates are found by equality of identity, within the source.
@@ -172,7 +173,11 @@ async def own_referral(
 
 
 async def own_referrals(
-    uow: UnitOfWork, scope: AgencyScope, *, normal_reference: str | None, before: UUID | None,
+    uow: UnitOfWork,
+    scope: AgencyScope,
+    *,
+    normal_reference: str | None,
+    before: UUID | None,
     limit: int,
 ) -> list[Row]:
     """The caller's referrals, youngest first."""
@@ -189,12 +194,39 @@ async def own_referrals(
     return rows
 
 
-async def receipt_parties(uow: UnitOfWork, referral_id: UUID) -> list[Row]:
-    """Party ids, refs and receipt versions of a referral, in its order."""
+async def referral_of_case(uow: UnitOfWork, case_id: UUID) -> Any:
+    """The referral that opened the case, for services that passed their own gate."""
+    row: Any = await uow.db.fetchrow(
+        f"{_REFERRAL} WHERE r.referral_id = (SELECT referral_id FROM case_file WHERE case_id = $1)",
+        case_id,
+    )
+    return row
+
+
+async def own_reference(uow: UnitOfWork, case_id: UUID, organisation: str) -> str | None:
+    """The organisation's own number of a case."""
+    found: str | None = await uow.db.fetchval(
+        "SELECT reference FROM referral WHERE case_id = $1 AND organisation = $2 LIMIT 1",
+        case_id,
+        organisation,
+    )
+    return found
+
+
+async def receipt_parties(
+    uow: UnitOfWork, referral_id: UUID, *, first_only: bool = False
+) -> list[Row]:
+    """Party ids, refs and receipt versions of a referral, in its order.
+
+    ``first_only`` leaves out the parties that a correction added.
+    """
     rows: list[Row] = await uow.db.fetch(
-        """SELECT party_id, ref, role, receipt_version FROM party WHERE referral_id = $1
-           ORDER BY length(ref), ref""",
+        """SELECT p.party_id, p.ref, p.role, p.receipt_version FROM party p
+           JOIN referral r USING (referral_id)
+           WHERE p.referral_id = $1 AND (NOT $2 OR p.recorded_at = r.recorded_at)
+           ORDER BY length(p.ref), p.ref""",
         referral_id,
+        first_only,
     )
     return rows
 
@@ -238,13 +270,13 @@ async def referral_history(uow: UnitOfWork, referral_id: UUID) -> list[Row]:
     return rows
 
 
-async def correct_case(uow: UnitOfWork, case_id: UUID, facts: Referral) -> Row:
+async def correct_case(uow: UnitOfWork, case_id: UUID, facts: Referral) -> None:
     """Bring the case's own columns to the corrected referral."""
-    row: Row = await uow.db.fetchrow(
+    await uow.db.execute(
         """UPDATE case_file SET dispute_type = $2, dispute_subtype = $3, place = $4, claim_fen = $5,
              joint_sessions = $6, requested_within = $7, preferred_mode = $8, occurred_at = $9,
              occurred_until = $10, version = version + 1
-           WHERE case_id = $1 RETURNING version""",
+           WHERE case_id = $1""",
         case_id,
         facts.dispute_type,
         facts.dispute_subtype,
@@ -256,7 +288,6 @@ async def correct_case(uow: UnitOfWork, case_id: UUID, facts: Referral) -> Row:
         facts.occurred_at,
         facts.occurred_until,
     )
-    return row
 
 
 async def correct_party(
@@ -407,7 +438,7 @@ async def sealed_parties(uow: UnitOfWork, case_id: UUID) -> list[Row]:
     rows: list[Row] = await uow.db.fetch(
         """SELECT p.party_id, p.ref, p.role, p.kind, p.organisation, p.consent, p.consent_on,
              p.left_at, v.kek_id, v.wrapped_key, v.name, v.identity, v.phone, v.address, v.details,
-             v.protected, v.identity_blind
+             v.protected
            FROM party p JOIN party_vault v USING (party_id)
            WHERE p.case_id = $1 ORDER BY length(p.ref), p.ref""",
         case_id,
@@ -418,7 +449,8 @@ async def sealed_parties(uow: UnitOfWork, case_id: UUID) -> list[Row]:
 async def sealed_party(uow: UnitOfWork, party_id: UUID) -> Row | None:
     """One vault row."""
     return await uow.db.fetchrow(
-        """SELECT p.party_id, p.case_id, p.ref, p.role, p.kind, p.organisation, p.left_at,
+        """SELECT p.party_id, p.case_id, p.ref, p.role, p.kind, p.organisation, p.consent,
+             p.consent_on, p.left_at,
              v.kek_id, v.wrapped_key, v.name, v.identity, v.phone, v.address, v.details, v.protected
            FROM party p JOIN party_vault v USING (party_id) WHERE p.party_id = $1""",
         party_id,
@@ -449,7 +481,8 @@ async def deadlines(uow: UnitOfWork, case_id: UUID) -> list[Row]:
     """The clocks of a case, the next due first."""
     rows: list[Row] = await uow.db.fetch(
         """SELECT clock_id, episode, kind, rule, citation, subject_id, state, due_at, due_on,
-             original_due_at, projected FROM deadline WHERE case_id = $1 ORDER BY due_at, clock_id""",
+             original_due_at, projected
+           FROM deadline WHERE case_id = $1 ORDER BY due_at, clock_id""",
         case_id,
     )
     return rows
@@ -493,27 +526,41 @@ async def as_of(uow: UnitOfWork, case_id: UUID) -> dict[str, int]:
 async def parked(uow: UnitOfWork, case_id: UUID) -> bool:
     """Whether an event of the case could not be handled and others queue behind it."""
     return bool(
-        await uow.db.fetchval("SELECT EXISTS (SELECT 1 FROM parked_case WHERE key = $1)", str(case_id))
+        await uow.db.fetchval(
+            "SELECT EXISTS (SELECT 1 FROM parked_case WHERE key = $1)", str(case_id)
+        )
     )
 
 
 async def timeline(
-    uow: UnitOfWork, case_id: UUID, *, before: list[Any] | None, limit: int
+    uow: UnitOfWork,
+    case_id: UUID,
+    *,
+    types: list[str],
+    linked_as: str | None,
+    before: list[Any] | None,
+    limit: int,
 ) -> list[Row]:
-    """Everything that happened, youngest record first: heard from others, and our own outbox."""
+    """What happened, of these types, youngest record first: heard from others, and our own outbox.
+
+    ``linked_as`` narrows linkages to those that the organisation asked for or was asked for.
+    """
     rows: list[Row] = await uow.db.fetch(
         """SELECT * FROM (
-             SELECT event_id, source, sequence, episode, type, data::text AS data, occurred_at,
-               recorded_at FROM timeline_entry WHERE case_id = $1
+             SELECT event_id, source, sequence, episode, type, data, occurred_at, recorded_at
+             FROM timeline_entry WHERE case_id = $1 AND type = ANY($7)
              UNION ALL
              SELECT event_id, '/intake', sequence,
-               (SELECT (h->>1)::int FROM jsonb_array_elements(headers) h WHERE h->>0 = 'ce_episode'),
-               type, convert_from(data, 'UTF8'),
+               (SELECT (h->>1)::int FROM jsonb_array_elements(headers) h
+                WHERE h->>0 = 'ce_episode'),
+               type, convert_from(data, 'UTF8')::jsonb,
                (SELECT (h->>1)::timestamptz FROM jsonb_array_elements(headers) h
                 WHERE h->>0 = 'ce_time'), recorded_at
-             FROM outbox WHERE topic = $5 AND key = $6 AND type <> 'liandiao.command.answered.v1'
+             FROM outbox WHERE topic = $5 AND key = $6 AND type = ANY($7)
            ) t
-           WHERE $2::timestamptz IS NULL OR (recorded_at, event_id) < ($2, $3)
+           WHERE ($2::timestamptz IS NULL OR (recorded_at, event_id) < ($2, $3))
+             AND ($8::text IS NULL OR type NOT LIKE 'liandiao.linkage.%'
+                  OR data->>'asked' = $8 OR data->>'asked_by' = $8)
            ORDER BY recorded_at DESC, event_id DESC LIMIT $4""",
         case_id,
         datetime.fromisoformat(before[0]) if before else None,
@@ -521,6 +568,8 @@ async def timeline(
         limit,
         uow.runtime.settings.cases_topic,
         str(case_id),
+        types,
+        linked_as,
     )
     return rows
 
@@ -560,9 +609,7 @@ async def reopen(uow: UnitOfWork, case_id: UUID, episode: int) -> None:
     )
 
 
-async def leave(
-    uow: UnitOfWork, party_id: UUID, left_at: datetime, told_by: str
-) -> bool:
+async def leave(uow: UnitOfWork, party_id: UUID, left_at: datetime, told_by: str) -> bool:
     """Record that a party left; False when it had left before (the first result stands)."""
     status = await uow.db.execute(
         """UPDATE party SET left_at = $2, left_told_by = $3, left_recorded_at = $4
@@ -730,8 +777,8 @@ async def set_deadline(
 ) -> None:
     """A clock as routing last told it."""
     await uow.db.execute(
-        """INSERT INTO deadline (clock_id, case_id, episode, kind, rule, citation, subject_id, state,
-             due_at, due_on, original_due_at, projected, occurred_at, recorded_at)
+        """INSERT INTO deadline (clock_id, case_id, episode, kind, rule, citation, subject_id,
+             state, due_at, due_on, original_due_at, projected, occurred_at, recorded_at)
            VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)
            ON CONFLICT (clock_id) DO UPDATE SET state = excluded.state, due_at = excluded.due_at,
              due_on = excluded.due_on, projected = excluded.projected, rule = excluded.rule,
@@ -782,7 +829,7 @@ async def access_log(
 # -- receipts ------------------------------------------------------------------------------------
 
 
-async def parties_by_number(db: asyncpg.Connection, case_number: str) -> list[Row]:
+async def parties_by_number(db: Database, case_number: str) -> list[Row]:
     """Receipt hashes of the parties of a case number."""
     rows: list[Row] = await db.fetch(
         """SELECT p.party_id, p.case_id, p.receipt_hash FROM party p
@@ -793,7 +840,7 @@ async def parties_by_number(db: asyncpg.Connection, case_number: str) -> list[Ro
 
 
 async def count_try(
-    db: asyncpg.Connection, number: str, address: str, *, window_seconds: int
+    db: Database, number: str, address: str, *, window_seconds: int
 ) -> tuple[int, int]:
     """Count one try before it is judged: tries in this window, seconds until the window ends.
 
@@ -815,19 +862,19 @@ async def count_try(
     return row["tries"], max(1, row["left"])
 
 
-async def start_lock(db: asyncpg.Connection, number: str, address: str) -> None:
+async def start_lock(db: Database, number: str, address: str) -> None:
     """The lock's time counts from the last try that was judged."""
     await db.execute(
         "UPDATE receipt_try SET since = now() WHERE number = $1 AND address = $2", number, address
     )
 
 
-async def forget_tries(db: asyncpg.Connection, number: str, address: str) -> None:
+async def forget_tries(db: Database, number: str, address: str) -> None:
     """A right secret wipes the count."""
     await db.execute("DELETE FROM receipt_try WHERE number = $1 AND address = $2", number, address)
 
 
-async def purge_tries(db: asyncpg.Pool, *, window_seconds: int) -> int:
+async def purge_tries(db: Database, *, window_seconds: int) -> int:
     """Delete counts whose window is over."""
     status = await db.execute(
         "DELETE FROM receipt_try WHERE since < now() - make_interval(secs => $1)", window_seconds
@@ -835,7 +882,7 @@ async def purge_tries(db: asyncpg.Pool, *, window_seconds: int) -> int:
     return int(status.split()[-1])
 
 
-async def take_serials(db: asyncpg.Connection, county: str, year: int, count: int) -> int:
+async def take_serials(db: Database, county: str, year: int, count: int) -> int:
     """Reserve a block of serials; answers the first."""
     return int(
         await db.fetchval(
@@ -849,18 +896,18 @@ async def take_serials(db: asyncpg.Connection, county: str, year: int, count: in
     )
 
 
-async def wrongs(db: asyncpg.Pool, now: datetime) -> dict[str, int]:
+async def wrongs(db: Database) -> dict[str, int]:
     """Counts of invariants that do not hold; all are 0 in a healthy installation."""
     row = await db.fetchrow(
         """SELECT
-             (SELECT count(*) FROM case_file c WHERE c.state = 'open' AND c.registered_at < $1
-                AND c.stage <> 'undecided' AND NOT EXISTS (
+             (SELECT count(*) FROM case_file c WHERE c.state = 'open'
+                AND c.recorded_at < now() - interval '1 minute' AND c.stage <> 'undecided'
+                AND NOT EXISTS (
                   SELECT 1 FROM deadline d WHERE d.case_id = c.case_id
                   AND d.state IN ('running', 'paused', 'missed'))) AS open_without_clock,
              (SELECT count(*) FROM case_file c JOIN case_stream s USING (case_id)
                 WHERE (c.state = 'closed') <> s.closed OR c.episode <> s.episode) AS round_differs,
              (SELECT count(*) FROM party p LEFT JOIN party_vault v USING (party_id)
-                WHERE v.party_id IS NULL) AS party_without_vault""",
-        now,
+                WHERE v.party_id IS NULL) AS party_without_vault"""
     )
-    return dict(row)
+    return {name: int(count) for name, count in row.items()}

@@ -19,7 +19,7 @@ MAX_TOKEN: Final = 262_144
 
 
 class CannotUnseal(Exception):
-    """``rule``: ``sealed_missing``, ``sealed_broken``, ``sealing_key_unknown``, ``sealed_too_large``."""
+    """``rule``: sealed_missing, sealed_broken, sealing_key_unknown or sealed_too_large."""
 
     def __init__(self, rule: str) -> None:
         super().__init__(rule)
@@ -71,9 +71,7 @@ def seal(plaintext: bytes, public_jwk: dict[str, Any]) -> str:
     """What a sender does: seal bytes to one of our public keys."""
     header = {"alg": ALGORITHMS[0], "enc": ALGORITHMS[1], "kid": public_jwk["kid"]}
     known = {name: public_jwk[name] for name in ("kty", "crv", "x", "y")}
-    return jwe.encrypt_compact(
-        header, plaintext, ECKey.import_key(known), algorithms=ALGORITHMS
-    )
+    return jwe.encrypt_compact(header, plaintext, ECKey.import_key(known), algorithms=ALGORITHMS)
 
 
 def _make_key(folder: Path) -> None:

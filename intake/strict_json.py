@@ -1,4 +1,4 @@
-"""JSON as intake takes it: UTF-8, no doubtful member, bounded in size and depth, refused with place.
+"""JSON as intake takes it: UTF-8, nothing doubtful, bounded in size and depth, refused with place.
 
 The quick road is the standard library's parser. Whatever it stumbles over, or accepts although two
 parsers could read it differently, is read a second time by a scanner without recursion, whose only
@@ -35,7 +35,7 @@ MESSAGES: Final = {
 
 
 class StrictJsonError(ValueError):
-    """The body cannot be taken as JSON: ``rule`` says why, ``pointer`` where, ``status`` 400 or 413."""
+    """The body cannot be taken as JSON: ``rule`` says why, ``pointer`` where; 400 or 413."""
 
     def __init__(self, rule: str, pointer: str = "") -> None:
         super().__init__(rule)

@@ -154,9 +154,9 @@ def validate(
     check.run()
     errors += check.errors
     warnings = tuple(_unique(check.warnings + list(_unknown_members(document))))
-    if errors:
+    if errors or check.received_at is None:
         return Verdict(None, tuple(_unique(errors)), warnings)
-    return Verdict(_referral(check), (), warnings)
+    return Verdict(_referral(check, check.received_at), (), warnings)
 
 
 def _own_copy(document: dict[str, Any]) -> dict[str, Any]:
@@ -533,19 +533,18 @@ def county(code: str, organisation: str, directory: Directory) -> str:
     return code[:6] if code[:6] != "000000" else organisation[:6]
 
 
-def _referral(check: _Rules) -> Referral:
+def _referral(check: _Rules, received_at: datetime) -> Referral:
     """The typed view of a document without errors."""
     document = check.document
     source = document["source"]
     safety = document["safety"]["concerns"]
-    assert check.received_at is not None
     return Referral(
         document=document,
         organisation=source["organisation"],
         reference=source["reference"],
         normal_reference=normal_reference(source["reference"]),
         channel=document["channel"],
-        received_at=check.received_at,
+        received_at=received_at,
         request_made_at=_instant_or_none(document.get("request_made_at")),
         lane=document["lane"],
         dispute_type=document["dispute_type"],

@@ -1,0 +1,202 @@
+"""What intake hears: everything for the timeline, and what moves the case file on."""
+
+from collections.abc import Awaitable, Callable
+from datetime import datetime
+from typing import Any, Final
+
+from intake import repository
+from intake.handlers import close_case
+from services.access import PARTICIPATION_HANDLERS
+from services.events import mediation, notification, routing
+from services.events.envelope import CATALOGUE, Event, payload
+from services.service import Received, Subscription, on
+from services.unit_of_work import UnitOfWork
+
+Fold = Callable[[Received[Any], UnitOfWork], Awaitable[None]]
+
+
+async def hear(received: Received[Any], uow: UnitOfWork) -> None:
+    """Keep the event for the timeline; fold it into the file when it is of the running round.
+
+    Redelivery is a no-op: the inbox and the entry's key hold its id.
+    """
+    await repository.record_heard(
+        uow,
+        event_id=received.event_id,
+        case_id=received.case_id,
+        source=received.source,
+        sequence=received.sequence,
+        episode=received.episode,
+        type_=received.type,
+        data=payload(received.data),
+        occurred_at=received.occurred_at,
+        recorded_at=received.recorded_at,
+    )
+    clock_state = _CLOCKS.get(type(received.data))
+    if clock_state is not None:
+        await repository.set_deadline(
+            uow,
+            case_id=received.case_id,
+            episode=received.episode,
+            clock=received.data.deadline.model_dump(),
+            state=clock_state,
+            at=received.occurred_at,
+        )
+    fold = _FOLDS.get(type(received.data))
+    if fold is None:
+        return
+    row = await repository.case(uow, received.case_id)
+    if row is not None and row["state"] == "open" and row["episode"] == received.episode:
+        await fold(received, uow)
+
+
+async def _offered(received: Received[routing.AssignmentOffered], uow: UnitOfWork) -> None:
+    data = received.data
+    await repository.offer(
+        uow,
+        assignment_id=data.assignment_id,
+        case_id=data.case_id,
+        episode=received.episode,
+        organisation=data.organisation,
+        ordinal=data.ordinal,
+        accept_by=data.accept_by,
+        offered_at=data.offered_at,
+    )
+    await repository.set_stage(uow, data.case_id, "offered")
+
+
+async def _undecided(received: Received[routing.RoutingUndecided], uow: UnitOfWork) -> None:
+    data = received.data
+    await repository.set_stage(uow, data.case_id, "undecided")
+    await _hold(received, uow, data.holder, data.reason, data.undecided_at)
+
+
+async def _accepted(received: Received[mediation.AssignmentAccepted], uow: UnitOfWork) -> None:
+    data = received.data
+    row = await repository.set_assignment(uow, data.assignment_id, "accepted", data.accepted_at)
+    if row is not None and row["state"] == "accepted":
+        await repository.set_stage(uow, data.case_id, "accepted")
+        await _hold(received, uow, data.organisation, "accepted", data.accepted_at)
+
+
+async def _returned(received: Received[mediation.AssignmentReturned], uow: UnitOfWork) -> None:
+    data = received.data
+    await repository.set_assignment(
+        uow, data.assignment_id, "returned", data.returned_at, ground=data.ground
+    )
+    await _back(received, uow, "returned", data.returned_at)
+
+
+async def _objected(received: Received[mediation.AssignmentObjected], uow: UnitOfWork) -> None:
+    data = received.data
+    await repository.set_assignment(
+        uow, data.assignment_id, "objected", data.objected_at, ground=data.ground
+    )
+
+
+async def _recalled(received: Received[routing.AssignmentRecalled], uow: UnitOfWork) -> None:
+    data = received.data
+    await repository.set_assignment(
+        uow, data.assignment_id, "recalled", data.recalled_at, ground=data.ground
+    )
+    await _back(received, uow, "recalled", data.recalled_at)
+
+
+async def _appointed(received: Received[mediation.MediatorAppointed], uow: UnitOfWork) -> None:
+    await repository.set_stage(uow, received.case_id, "mediating")
+
+
+async def _effective(received: Received[mediation.AgreementEffective], uow: UnitOfWork) -> None:
+    await repository.set_stage(uow, received.case_id, "performing")
+
+
+async def _mediation_ended(received: Received[mediation.MediationEnded], uow: UnitOfWork) -> None:
+    data = received.data
+    row = await repository.set_mediation_end(
+        uow, data.assignment_id, data.outcome, data.succeeded, data.handover_sha256 is not None
+    )
+    if not data.succeeded:
+        await repository.set_stage(uow, data.case_id, "failed")
+    await _close_if_over(row, data.ended_at, uow)
+
+
+async def _ended(received: Received[mediation.AssignmentEnded], uow: UnitOfWork) -> None:
+    """Completed and failed turns close the case; a return, recall or silence never does."""
+    data = received.data
+    row = await repository.set_assignment(
+        uow,
+        data.assignment_id,
+        "ended",
+        data.ended_at,
+        ground=data.end,
+        outcome=data.outcome,
+        failed=data.end == "failed",
+    )
+    if data.end == "completed":
+        outcome = data.outcome or (row["outcome"] if row else None) or "completed"
+        await close_case(data.case_id, outcome, data.ended_at, uow)
+    elif data.end == "failed":
+        await _hold_source(received, uow, "failed", data.ended_at)
+        await _close_if_over(row, data.ended_at, uow)
+    else:
+        await _back(received, uow, data.end, data.ended_at)
+
+
+async def _close_if_over(row: Any, at: datetime, uow: UnitOfWork) -> None:
+    """A failed turn closes the case once its hand-over package is built (design section 4)."""
+    if row is not None and row["failed_end"] and row["handover_built"]:
+        await close_case(row["case_id"], row["outcome"] or "failed", at, uow)
+
+
+async def _back(received: Received[Any], uow: UnitOfWork, ground: str, at: datetime) -> None:
+    """Nobody has a turn: the first receiver answers for the case again (首接责任)."""
+    if await repository.open_assignment(uow, received.case_id, received.episode) is not None:
+        return
+    await repository.set_stage(uow, received.case_id, "registered")
+    await _hold_source(received, uow, ground, at)
+
+
+async def _hold_source(received: Received[Any], uow: UnitOfWork, ground: str, at: datetime) -> None:
+    row = await repository.case(uow, received.case_id)
+    if row is not None:
+        await _hold(received, uow, row["organisation"], ground, at)
+
+
+async def _hold(
+    received: Received[Any], uow: UnitOfWork, holder: str, ground: str, at: datetime
+) -> None:
+    await repository.hold(uow, received.case_id, received.episode, holder, ground, at)
+
+
+_CLOCKS: Final[dict[type[Event], str]] = {
+    routing.DeadlineStarted: "running",
+    routing.DeadlinePaused: "paused",
+    routing.DeadlineResumed: "running",
+    routing.DeadlineChanged: "running",
+    routing.DeadlineMissed: "missed",
+    routing.DeadlineMissWithdrawn: "stopped",
+    routing.DeadlineStopped: "stopped",
+}
+
+_FOLDS: Final[dict[type[Event], Fold]] = {
+    routing.AssignmentOffered: _offered,
+    routing.RoutingUndecided: _undecided,
+    routing.AssignmentRecalled: _recalled,
+    mediation.AssignmentAccepted: _accepted,
+    mediation.AssignmentDeemedAccepted: _accepted,
+    mediation.AssignmentReturned: _returned,
+    mediation.AssignmentObjected: _objected,
+    mediation.MediatorAppointed: _appointed,
+    mediation.AgreementEffective: _effective,
+    mediation.MediationEnded: _mediation_ended,
+    mediation.AssignmentEnded: _ended,
+}
+
+_OTHERS: Final = (routing.OWNER, mediation.OWNER, notification.OWNER)
+
+# The whole appetite: every event of the other services is on the timeline.
+CONSUMES: Final[tuple[Subscription, ...]] = PARTICIPATION_HANDLERS + tuple(
+    on(spec.model, hear, even_when_closed=True)
+    for spec in CATALOGUE.values()
+    if spec.owner in _OTHERS
+)

@@ -1,0 +1,217 @@
+"""Corrections of a referral: an own act with a reason, checked like the referral, with history."""
+
+import json
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Any
+from uuid import UUID
+
+from intake import pointers, repository
+from intake.handlers import (
+    REFERRAL_TABLE,
+    VAULT_TABLE,
+    blind,
+    fault,
+    organisation_of,
+    seal_party,
+    vault_fields,
+)
+from intake.keys import Keys, keys_of
+from intake.model import PartyFacts, Referral
+from intake.strict_json import StrictJsonError, parse
+from intake.validation import validate
+from services.access import AgencyScope
+from services.errors import FieldError, Invalid, NotFound, VersionMismatch
+from services.events import lanes
+from services.events.intake import CaseCorrected, HandlingConstraintsChanged, PartyChanged
+from services.unit_of_work import UnitOfWork
+
+_CASE_MEMBERS = ("dispute_type", "dispute_subtype", "place", "claim_fen")
+
+
+@dataclass(frozen=True)
+class Corrected:
+    """The outcome of a correction."""
+
+    referral_id: UUID
+    case_id: UUID
+    case_number: str
+    version: int
+    changed: tuple[str, ...]
+    warnings: list[dict[str, str]]
+
+
+async def correct_referral(
+    referral_id: UUID,
+    uow: UnitOfWork,
+    scope: AgencyScope,
+    *,
+    changes: list[tuple[str, Any]],
+    reason: str,
+    occurred_at: datetime | None,
+    version: int | None,
+) -> Corrected:
+    """Change members of a referral; the version that stood is kept, sealed.
+
+    Emits ``CaseCorrected``, ``PartyChanged`` per changed party, ``HandlingConstraintsChanged``.
+    Raises ``NotFound``, ``VersionMismatch``, ``Invalid`` with every fault.
+    """
+    seen = await repository.own_referral(uow, scope, referral_id)
+    if seen is None:
+        raise NotFound()
+    await uow.lock_case(seen["case_id"])
+    row = await repository.own_referral(uow, scope, referral_id, lock=True)
+    if row is None:
+        raise NotFound()
+    if version is not None and row["version"] != version:
+        raise VersionMismatch()
+    at = occurred_at or uow.now
+    if at > uow.now:
+        raise Invalid(errors=[fault("/occurred_at", "in_future")])
+    keys = keys_of(uow.runtime)
+    before = keys.vault.open(
+        REFERRAL_TABLE,
+        referral_id,
+        row["kek_id"],
+        row["wrapped_key"],
+        {"document": row["document"]},
+    )["document"]
+    document, errors = pointers.apply(before, changes)
+    document = _as_sent(document)
+    verdict = validate(document, uow.runtime.directory, lanes.may_send, uow.now)
+    lane_fault = {"lane_not_for_source_kind"}  # the lane may have changed since; not in question
+    errors += [error for error in verdict.errors if error.code not in lane_fault]
+    if errors or verdict.referral is None:
+        raise Invalid(errors=errors)
+    return await _write(
+        row, before, verdict.referral, verdict.warnings, keys, uow, reason, changes, at
+    )
+
+
+def _as_sent(document: dict[str, Any]) -> dict[str, Any]:
+    """The corrected document read again as if it had been sent: depth, size, no NaN, no NUL."""
+    try:
+        found: dict[str, Any] = parse(json.dumps(document, ensure_ascii=False).encode())
+    except StrictJsonError as error:
+        place = FieldError(error.pointer, error.rule, error.message)
+        raise Invalid(errors=[place]) from None
+    except UnicodeEncodeError:
+        raise Invalid(errors=[fault("/changes", "control_character")]) from None
+    return found
+
+
+async def _write(
+    row: Any,
+    before: dict[str, Any],
+    facts: Referral,
+    warnings: tuple[FieldError, ...],
+    keys: Keys,
+    uow: UnitOfWork,
+    reason: str,
+    changes: list[tuple[str, Any]],
+    at: datetime,
+) -> Corrected:
+    referral_id, case_id = row["referral_id"], row["case_id"]
+    pointers_ = sorted({pointer for pointer, _ in changes})
+    sealed = keys.vault.reseal(
+        REFERRAL_TABLE,
+        referral_id,
+        row["kek_id"],
+        row["wrapped_key"],
+        {"document": facts.document, "reason": reason},
+    )
+    await repository.replace_document(
+        uow,
+        row,
+        document=sealed["document"],
+        reason=sealed["reason"],
+        changed=pointers_,
+        organisation=row["organisation"],
+        occurred_at=at,
+    )
+    case = await repository.case(uow, case_id)
+    if case is None:
+        raise NotFound()
+    await repository.correct_case(uow, case_id, facts)
+    if facts.document["documents"] != before["documents"]:
+        await repository.replace_documents(uow, case_id, referral_id, list(facts.documents))
+    await _correct_parties(row, before, facts, keys, uow)
+    members = tuple(sorted({pointer.split("/")[1] for pointer in pointers_}))
+    uow.emit(
+        CaseCorrected(
+            case_id=case_id,
+            case_number=row["case_number"],
+            referral_id=referral_id,
+            changed=members,
+            corrected_at=uow.now,
+            **{name: getattr(facts, name) for name in _CASE_MEMBERS if name in members},
+        ),
+        occurred_at=at,
+    )
+    if facts.joint_sessions != case["joint_sessions"]:
+        uow.emit(
+            HandlingConstraintsChanged(
+                case_id=case_id, joint_sessions=facts.joint_sessions, changed_at=uow.now
+            )
+        )
+    uow.audit("referral.corrected", case_id=case_id, subject=str(referral_id))
+    return Corrected(
+        referral_id,
+        case_id,
+        row["case_number"],
+        row["version"] + 1,
+        tuple(pointers_),
+        [warning.wire() for warning in warnings],
+    )
+
+
+async def _correct_parties(
+    row: Any, before: dict[str, Any], facts: Referral, keys: Keys, uow: UnitOfWork
+) -> None:
+    old = {party["ref"]: party for party in before["parties"]}
+    new = {party["ref"]: party for party in facts.document["parties"]}
+    stored = {p["ref"]: p for p in await repository.sealed_parties(uow, row["case_id"])}
+    for party in facts.parties:
+        if old.get(party.ref) == new[party.ref]:
+            continue
+        if party.ref in stored:
+            changed = tuple(
+                sorted(
+                    name
+                    for name in {*old.get(party.ref, {}), *new[party.ref]}
+                    if old.get(party.ref, {}).get(name) != new[party.ref].get(name)
+                )
+            )
+            await _replace_party(stored[party.ref], party, keys, uow)
+            party_id = stored[party.ref]["party_id"]
+        else:
+            added = seal_party(uow, keys, party)
+            await repository.add_party(
+                uow, row["case_id"], row["referral_id"], row["organisation"], added
+            )
+            party_id, changed = added["party_id"], ("added",)
+        uow.emit(
+            PartyChanged(
+                case_id=row["case_id"], party_id=party_id, changed=changed, changed_at=uow.now
+            )
+        )
+
+
+async def _replace_party(stored: Any, facts: PartyFacts, keys: Keys, uow: UnitOfWork) -> None:
+    values = vault_fields(facts)
+    sealed: dict[str, bytes | None] = dict.fromkeys(
+        ("name", "identity", "phone", "address", "details")
+    )
+    sealed |= keys.vault.reseal(
+        VAULT_TABLE, stored["party_id"], stored["kek_id"], stored["wrapped_key"], values
+    )
+    await repository.correct_party(
+        uow,
+        stored["party_id"],
+        organisation=organisation_of(uow, facts),
+        consent=facts.consent,
+        consent_on=date.fromisoformat(facts.consent_on) if facts.consent_on else None,
+        sealed=sealed,
+        protected=facts.protected,
+        identity_blind=blind(keys, facts),
+    )

@@ -1,0 +1,199 @@
+"""Rows made into what REST shows: the file, the timeline's share, the party's own view."""
+
+from typing import Any, Final
+from uuid import UUID
+
+from intake import repository
+from intake.handlers import VAULT_FIELDS, VAULT_TABLE
+from intake.keys import Keys
+from services.directory import DirectoryCopy
+from services.errors import NotFound
+from services.events.envelope import CATALOGUE
+from services.unit_of_work import UnitOfWork
+
+# stage -> what is to happen next, and whether the body with the turn or the holder does it.
+NEXT_ACTS: Final = {
+    "registered": ("decide_who_handles", "routing"),
+    "undecided": ("settle_who_handles", "holder"),
+    "offered": ("accept_or_return", "turn"),
+    "accepted": ("appoint_mediator", "holder"),
+    "mediating": ("mediate", "holder"),
+    "performing": ("follow_performance", "holder"),
+    "failed": ("hand_over", "holder"),
+}
+_BY: Final = ("organisation", "decided_by", "convened_by", "asked_by", "holder")
+_WORKING: Final = ("returned", "recalled", "ended")
+# What a party is told of the way of its case; never who consented, nor sessions of others.
+PARTY_STEPS: Final = (
+    "liandiao.case.registered.v1",
+    "liandiao.assignment.offered.v1",
+    "liandiao.assignment.accepted.v1",
+    "liandiao.assignment.deemed-accepted.v1",
+    "liandiao.assignment.returned.v1",
+    "liandiao.assignment.recalled.v1",
+    "liandiao.case.routing-undecided.v1",
+    "liandiao.case.lane-changed.v1",
+    "liandiao.mediator.appointed.v1",
+    "liandiao.agreement.effective.v1",
+    "liandiao.mediation.ended.v1",
+    "liandiao.case.closed.v1",
+    "liandiao.case.reopened.v1",
+)
+
+
+def due(deadlines: list[Any]) -> Any | None:
+    """The clock that ends next, among those that run."""
+    return next((d for d in deadlines if d["state"] in ("running", "missed")), None)
+
+
+def next_act(case: Any, assignments: list[Any]) -> dict[str, Any] | None:
+    """What is to happen next, and by whom."""
+    found = NEXT_ACTS.get(case["stage"])
+    if found is None:
+        return None
+    act, by = found
+    turn = [a["organisation"] for a in assignments if a["state"] not in _WORKING]
+    who = {"routing": None, "holder": case["holder"], "turn": turn[-1] if turn else None}
+    return {"act": act, "by": who[by]}
+
+
+async def case_view(uow: UnitOfWork, case_id: UUID, organisation: str, held: set[str]) -> Any:
+    """The whole case file for a participant."""
+    case = await repository.case(uow, case_id)
+    if case is None:
+        raise NotFound()
+    assignments = await repository.assignments(uow, case_id)
+    deadlines = await repository.deadlines(uow, case_id)
+    own = case["organisation"] == organisation
+    holders = await repository.holders(uow, case_id)
+    return {
+        **dict(case),
+        "reference": await repository.own_reference(uow, case_id, organisation),
+        "your_roles": sorted(held),
+        "due": _plain(due(deadlines)),
+        "next_act": next_act(case, assignments),
+        "holders": [holder_view(row) for row in holders],
+        "parties": [dict(row) for row in await repository.parties(uow, case_id)],
+        "documents": [dict(row) for row in await repository.documents(uow, case_id)],
+        "assignments": [dict(row) for row in assignments],
+        "deadlines": [dict(row) for row in deadlines],
+        "duplicates": [dict(r) for r in await repository.duplicates(uow, case_id, organisation)]
+        if own
+        else [],
+        "as_of": await repository.as_of(uow, case_id),
+        "parked": await repository.parked(uow, case_id),
+    }
+
+
+def holder_view(row: Any) -> dict[str, Any]:
+    """One holder."""
+    return {
+        "organisation": row["holder"],
+        "ground": row["ground"],
+        "episode": row["episode"],
+        "since": row["occurred_at"],
+    }
+
+
+def _plain(row: Any | None) -> dict[str, Any] | None:
+    return None if row is None else dict(row)
+
+
+def share(held: set[str]) -> list[str]:
+    """The event types that these roles may see."""
+    return [type_ for type_, spec in CATALOGUE.items() if held & set(spec.audience)]
+
+
+def timeline_view(row: Any) -> dict[str, Any]:
+    """One entry, with the organisation that acted."""
+    data = row["data"]
+    acted = next((data[name] for name in _BY if isinstance(data.get(name), str)), None)
+    return {**dict(row), "organisation": acted, "source": row["source"].lstrip("/")}
+
+
+# -- people ------------------------------------------------------------------------------------
+
+
+def known_party(keys: Keys, row: Any, *, fully: bool) -> dict[str, Any]:
+    """A party opened from the vault; others than source and handler get the name alone."""
+    fields = VAULT_FIELDS if fully else ("name",)
+    opened = keys.vault.open(
+        VAULT_TABLE,
+        row["party_id"],
+        row["kek_id"],
+        row["wrapped_key"],
+        {name: row[name] for name in fields},
+    )
+    if not fully and row["protected"].get("name"):
+        opened["name"] = None
+    clear = ("party_id", "ref", "role", "kind", "organisation", "consent", "consent_on", "left_at")
+    return {
+        **{name: row[name] for name in clear},
+        **opened,
+        "protected": row["protected"] if fully else {},
+    }
+
+
+def access_view(row: Any, *, for_party: bool) -> dict[str, Any]:
+    """One opening of the file; a party sees the organisation, not the person or the client."""
+    found = {
+        "at": row["recorded_at"],
+        "what": row["action"],
+        "organisation": row["organisation"] or row["detail"].get("for"),
+        "purpose": row["purpose"],
+        "chain_number": row["chain_number"],
+    }
+    if not for_party:
+        found |= {"client": row["actor"], "acted_by": row["acted_by"]}
+    return found
+
+
+def organisation_name(directory: DirectoryCopy, code: str) -> dict[str, Any]:
+    """An organisation's public name and number, as far as the directory has them."""
+    entry = directory.organisation(code) or {}
+    contact = entry.get("contact") or {}
+    return {
+        "code": code,
+        "name_zh": entry.get("name_zh"),
+        "name_en": entry.get("name_en"),
+        "phone": contact.get("phone"),
+    }
+
+
+async def party_case(uow: UnitOfWork, case_id: UUID, party_id: UUID) -> Any:
+    """What a party sees of its case."""
+    case = await repository.case(uow, case_id)
+    people = {p["party_id"]: p for p in await repository.parties(uow, case_id)}
+    if case is None or party_id not in people:
+        raise NotFound()
+    directory = uow.runtime.directory
+    holders = [
+        {
+            "organisation": organisation_name(directory, row["holder"]),
+            "ground": row["ground"],
+            "since": row["occurred_at"],
+        }
+        for row in await repository.holders(uow, case_id)
+    ]
+    steps = await repository.timeline(
+        uow, case_id, types=list(PARTY_STEPS), linked_as=None, before=None, limit=200
+    )
+    return {
+        **dict(case),
+        "your_role": people[party_id]["role"],
+        "you_left_at": people[party_id]["left_at"],
+        "holder": holders[-1],
+        "earlier_holders": holders[:-1],
+        "due": _plain(due(await repository.deadlines(uow, case_id))),
+        "next_act": next_act(case, await repository.assignments(uow, case_id)),
+        "steps": [_step(directory, row) for row in reversed(steps)],
+    }
+
+
+def _step(directory: DirectoryCopy, row: Any) -> dict[str, Any]:
+    acted = timeline_view(row)["organisation"]
+    return {
+        "what": row["type"].removeprefix("liandiao.").removesuffix(".v1"),
+        "occurred_at": row["occurred_at"],
+        "organisation": organisation_name(directory, acted) if acted else None,
+    }

@@ -1,0 +1,57 @@
+"""Intake as a value: what it serves, hears, runs and owns."""
+
+from typing import TYPE_CHECKING
+
+from intake import commands, repository
+from intake.consumers import CONSUMES
+from intake.endpoints import router
+from intake.keys import publish_keys
+from intake.settings import IntakeSettings
+from intake.tables import EXTRA_DDL, METADATA
+from services.service import Loop, Service
+
+if TYPE_CHECKING:
+    from services.runtime import Runtime
+
+
+async def purge_tries(runtime: "Runtime") -> int:
+    """Forget wrong tries whose lock is over."""
+    seconds = getattr(runtime.settings, "receipt_lock_seconds", 900)
+    await repository.purge_tries(runtime.pool, window_seconds=seconds)
+    return 0
+
+
+async def doctor(runtime: "Runtime") -> list[str]:
+    """What is wrong with cases, and what to do."""
+    return [
+        f"intake: {count} x {name.replace('_', ' ')}: {_ADVICE[name]}"
+        for name, count in (await repository.wrongs(runtime.pool)).items()
+        if count
+    ]
+
+
+_ADVICE = {
+    "open_without_clock": "routing may be behind or parked; look at `liandiao lag`, `parked list`",
+    "round_differs": "the file and the stream disagree about the round; restore intake's database",
+    "party_without_vault": "a party has no vault row; restore intake's database",
+}
+
+INTAKE = Service(
+    name="intake",
+    title="intake",
+    description="The front door: referrals, cases, parties, receipts, the case file and timeline",
+    router=lambda: router,
+    settings=IntakeSettings,
+    metadata=METADATA,
+    extra_ddl=EXTRA_DDL,
+    consumes=CONSUMES,
+    commands={
+        "referral.submit": commands.submit,
+        "referral.amend": commands.amend,
+        "case.leave": commands.leave,
+    },
+    answers_unknown_commands=True,
+    loops=(Loop("purge-receipt-tries", purge_tries, idle_seconds=300),),
+    on_start=publish_keys,
+    doctor=doctor,
+)
