@@ -442,6 +442,7 @@ class ContactView(BaseModel):
     name: str | None
     phone: str | None
     address: str | None
+    protected: dict[str, bool]
     languages: list[str]
     needs: list[str]
     representative: dict[str, Any] | None
