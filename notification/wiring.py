@@ -20,14 +20,17 @@ async def _start(runtime: "Runtime") -> None:
 
 
 async def _messages_waiting(runtime: "Runtime") -> float:
+    """Messages that are not yet sent."""
     return float((await repository.figures(runtime.pool))["waiting"])
 
 
 async def _oldest_message_seconds(runtime: "Runtime") -> float:
+    """Age of the oldest of them."""
     return float((await repository.figures(runtime.pool))["oldest"])
 
 
 async def _feed_unnumbered(runtime: "Runtime") -> float:
+    """Feed entries that wait for their number."""
     return float(await repository.unnumbered(runtime.pool))
 
 
