@@ -86,6 +86,7 @@ def endpoints(documents: dict[str, dict[str, Any]], access: dict[str, Any]) -> s
 
 def metrics() -> str:
     """Every metric of ``/metrics``."""
+    _load_all()  # a service may add its own
     labels = {}
     for collector in telemetry.REGISTRY._collector_to_names:
         for family in collector.describe() if hasattr(collector, "describe") else []:

@@ -8,7 +8,7 @@ import subprocess
 import pytest
 
 from tests.architecture.source import ROOT
-from tests.fixtures.servers import RunningStack
+from tests.e2e.running import RunningStack
 
 BLOCK = re.compile(r"^```sh\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
@@ -29,7 +29,7 @@ def test_both_languages_walk_alike() -> None:
 
 
 @pytest.mark.stack
-def test_the_walk_works_as_it_is_written(running_stack: RunningStack, tmp_path) -> None:
+def test_the_walk_works_as_it_is_written(running: RunningStack, tmp_path) -> None:
     blocks = _blocks("README.md")
     if shutil.which("kcat") is None:
         blocks = [block for block in blocks if "kcat" not in block]
@@ -38,7 +38,7 @@ def test_the_walk_works_as_it_is_written(running_stack: RunningStack, tmp_path) 
     done = subprocess.run(
         ["bash", "-c", script],
         cwd=ROOT,
-        env={**os.environ, "LIANDIAO_HOME": str(running_stack.home), "TMPDIR": str(tmp_path)},
+        env={**os.environ, "LIANDIAO_HOME": str(running.home), "TMPDIR": str(tmp_path)},
         capture_output=True,
         text=True,
         timeout=120,
