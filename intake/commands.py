@@ -93,7 +93,7 @@ async def leave(command: Command, uow: UnitOfWork) -> dict[str, Any]:
     case_id = _uuid(command.subject)
     if case_id is None:
         case_id = (await _referral(command, caller, uow))["case_id"]
-    await AgencyScope(caller).require(uow, case_id)
+    await AgencyScope(caller).require(uow, case_id, roles=("source", "handler"))
     party_id = _uuid(data.get("party_id"))
     ref = data.get("party_ref")
     if party_id is None and not isinstance(ref, str):

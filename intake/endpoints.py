@@ -352,20 +352,17 @@ async def read_parties(
     caller: Annotated[Caller, requires("party:read")],
     uow: Unit,
 ) -> Any:
-    """Names and contacts; logged, chained, and shown to the party who asks."""
-    scope = AgencyScope(caller)
-    held = await scope.require(uow, case_id)
-    await scope.require_fresh(uow, held)
-    fully = bool(held & {"source", "handler"})
+    """Names and contacts, for source and handler; logged, chained, and shown to the party."""
+    await AgencyScope(caller).require(uow, case_id, roles=("source", "handler"))
     rows = await repository.sealed_parties(uow, case_id)
     uow.audit(
         "parties.read",
         case_id=case_id,
         purpose=purpose,
-        detail={"parties": [str(row["party_id"]) for row in rows], "fully": fully},
+        detail={"parties": [str(row["party_id"]) for row in rows]},
     )
     keys = keys_of(uow.runtime)
-    people = [views.known_party(keys, row, fully=fully) for row in rows]
+    people = [views.known_party(keys, row) for row in rows]
     return {"case_id": case_id, "purpose": purpose, "parties": people}
 
 
@@ -418,7 +415,7 @@ async def change_lane(
     response: Response,
 ) -> Any:
     """转道: police reclassify, a court files; clocks are restated."""
-    await AgencyScope(caller).require(uow, case_id, roles=("source", "handler"))
+    await AgencyScope(caller).require(uow, case_id, roles=("source",))
     if not once.replayed:
         await handlers.change_lane(
             case_id,
@@ -449,7 +446,7 @@ async def reopen(
     response: Response,
 ) -> Any:
     """Within the site's limit, or when a court set the agreement aside; later: a new referral."""
-    await AgencyScope(caller).require(uow, case_id, roles=("source", "handler"))
+    await AgencyScope(caller).require(uow, case_id, roles=("source",))
     if not once.replayed:
         await handlers.reopen_case(
             case_id,
@@ -485,7 +482,7 @@ async def depart(
     response: Response,
 ) -> Any:
     """Cannot be refused; needs neither If-Match nor Idempotency-Key; a repeat answers the first."""
-    await AgencyScope(caller).require(uow, case_id)
+    await AgencyScope(caller).require(uow, case_id, roles=("source", "handler"))
     if body.party_id is None and body.party_ref is None:
         raise Invalid(errors=[fault("/party_id", "required")])
     return _departed(
@@ -624,7 +621,7 @@ async def read_party_sheet(
         "summary": document["summary"],
         "claims": document["claims"],
         "version": referral["version"],
-        "parties": [views.known_party(keys, row, fully=True) for row in rows],
+        "parties": [views.known_party(keys, row) for row in rows],
     }
 
 
@@ -653,7 +650,7 @@ async def read_contact(
         purpose=schemas.Purpose.SERVICE_OF_NOTICE,
         detail={"parties": [str(party_id)]},
     )
-    found = views.known_party(keys_of(uow.runtime), row, fully=True)
+    found = views.known_party(keys_of(uow.runtime), row)
     details = found["details"] or {}
     return {
         **found,

@@ -114,24 +114,17 @@ def timeline_view(row: Any) -> dict[str, Any]:
 # -- people ------------------------------------------------------------------------------------
 
 
-def known_party(keys: Keys, row: Any, *, fully: bool) -> dict[str, Any]:
-    """A party opened from the vault; others than source and handler get the name alone."""
-    fields = VAULT_FIELDS if fully else ("name",)
+def known_party(keys: Keys, row: Any) -> dict[str, Any]:
+    """A party opened from the vault; ``protected`` says what the other parties may not learn."""
     opened = keys.vault.open(
         VAULT_TABLE,
         row["party_id"],
         row["kek_id"],
         row["wrapped_key"],
-        {name: row[name] for name in fields},
+        {name: row[name] for name in VAULT_FIELDS},
     )
-    if not fully and row["protected"].get("name"):
-        opened["name"] = None
     clear = ("party_id", "ref", "role", "kind", "organisation", "consent", "consent_on", "left_at")
-    return {
-        **{name: row[name] for name in clear},
-        **opened,
-        "protected": row["protected"] if fully else {},
-    }
+    return {**{name: row[name] for name in clear}, **opened, "protected": row["protected"]}
 
 
 def access_view(row: Any, *, for_party: bool) -> dict[str, Any]:
