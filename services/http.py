@@ -234,9 +234,14 @@ async def unit_of_work(
     actor, caller, organisation = await _who(request)
     await _wait_for(request, case_after, case_id_header)
     async with runtime.unit_of_work(actor=actor, organisation=organisation, caller=caller) as uow:
+        # Told at each emit: headers set after the endpoint has returned no longer reach the answer.
+        uow.on_emit = lambda: _tell_sequence(uow, response)
         yield uow
-        for name, sequence in uow.sequences.items():
-            response.headers["Case-Sequence"] = f"{name}={sequence:010d}"
+
+
+def _tell_sequence(uow: UnitOfWork, response: Response) -> None:
+    for name, sequence in uow.sequences.items():
+        response.headers["Case-Sequence"] = f"{name}={sequence:010d}"
 
 
 async def reader(

@@ -1,11 +1,11 @@
 """The only place that commits: state, outbox, audit and idempotent answer in one transaction."""
 
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 from uuid import UUID
 
 import asyncpg
@@ -60,6 +60,47 @@ class _Pending:
     audit: list[tuple[Any, ...]] = field(default_factory=list)
     jobs: list[tuple[Any, ...]] = field(default_factory=list)
 
+    def __bool__(self) -> bool:
+        return bool(self.outbox or self.audit or self.jobs)
+
+
+def _columns(rows: list[tuple[Any, ...]], width: int) -> list[list[Any]]:
+    """Rows as columns; as many empty columns when there are none."""
+    return [list(column) for column in zip(*rows, strict=True)] or [[] for _ in range(width)]
+
+
+# Everything that goes with a change, in one round trip: stream heads, outbox, audit, jobs.
+_FLUSH: Final = """
+WITH heads AS (
+  INSERT INTO case_stream (case_id, case_number, episode, closed, last_sequence)
+  SELECT * FROM unnest($1::uuid[], $2::text[], $3::int[], $4::bool[], $5::bigint[])
+  ON CONFLICT (case_id) DO UPDATE SET episode = excluded.episode,
+    closed = excluded.closed, last_sequence = excluded.last_sequence,
+    case_number = coalesce(case_stream.case_number, excluded.case_number)
+), events AS (
+  INSERT INTO outbox (event_id, topic, key, sequence, type, headers, data, recorded_at)
+  SELECT event_id, topic, key, sequence, type, headers::jsonb, data, recorded_at
+  FROM unnest($6::uuid[], $7::text[], $8::text[], $9::bigint[], $10::text[], $11::text[],
+    $12::bytea[], $13::timestamptz[])
+    WITH ORDINALITY AS t(event_id, topic, key, sequence, type, headers, data, recorded_at, n)
+  ORDER BY n
+), trail AS (
+  INSERT INTO audit_entry (id, action, case_id, subject, actor, organisation, acted_by, purpose,
+    correlation_id, detail, recorded_at)
+  SELECT id, action, case_id, subject, actor, organisation, acted_by, purpose, correlation_id,
+    detail::jsonb, recorded_at
+  FROM unnest($14::uuid[], $15::text[], $16::uuid[], $17::text[], $18::text[], $19::text[],
+    $20::text[], $21::text[], $22::text[], $23::text[], $24::timestamptz[])
+    AS t(id, action, case_id, subject, actor, organisation, acted_by, purpose, correlation_id,
+      detail, recorded_at)
+)
+INSERT INTO job (id, kind, key, payload, run_after)
+SELECT id, kind, key, payload::jsonb, run_after
+FROM unnest($25::uuid[], $26::text[], $27::text[], $28::text[], $29::timestamptz[])
+  AS t(id, kind, key, payload, run_after)
+ON CONFLICT (key) DO NOTHING
+"""
+
 
 class UnitOfWork:
     """One transaction and everything that must stand or fall with it."""
@@ -86,6 +127,7 @@ class UnitOfWork:
         self.correlation_id = correlation_id or request_id()
         self.traceparent = traceparent or current_traceparent()
         self.streams: dict[UUID, CaseStream] = {}
+        self.on_emit: Callable[[], None] | None = None
         self._touched: set[UUID] = set()
         self._pending = _Pending()
 
@@ -191,6 +233,8 @@ class UnitOfWork:
                 self.now,
             )
         )
+        if self.on_emit is not None:
+            self.on_emit()
         return EmittedEvent(event_id, stream.last_sequence, spec.type)
 
     # -- other things that stand or fall with the transaction --------------------------------
@@ -270,58 +314,20 @@ class UnitOfWork:
         pending, self._pending = self._pending, _Pending()
         if pending.outbox and not self.runtime.writes_allowed:
             raise Unavailable("writes wait for recovery")
-        if self._touched:
+        if self._touched or pending:
             rows = [self.streams[c] for c in self._touched]
             await self.db.execute(
-                """INSERT INTO case_stream (case_id, case_number, episode, closed, last_sequence)
-                   SELECT * FROM unnest($1::uuid[], $2::text[], $3::int[], $4::bool[], $5::bigint[])
-                   ON CONFLICT (case_id) DO UPDATE SET episode = excluded.episode,
-                     closed = excluded.closed, last_sequence = excluded.last_sequence,
-                     case_number = coalesce(case_stream.case_number, excluded.case_number)""",
+                _FLUSH,
                 [r.case_id for r in rows],
                 [r.case_number for r in rows],
                 [r.episode for r in rows],
                 [r.closed for r in rows],
                 [r.last_sequence for r in rows],
+                *_columns(pending.outbox, 8),
+                *_columns(pending.audit, 11),
+                *_columns(pending.jobs, 5),
             )
-        if pending.outbox:
-            columns = list(zip(*pending.outbox, strict=True))
-            await self.db.execute(
-                """INSERT INTO outbox
-                     (event_id, topic, key, sequence, type, headers, data, recorded_at)
-                   SELECT event_id, topic, key, sequence, type, headers::jsonb, data, recorded_at
-                   FROM unnest($1::uuid[], $2::text[], $3::text[], $4::bigint[], $5::text[],
-                               $6::text[], $7::bytea[], $8::timestamptz[])
-                     WITH ORDINALITY AS t(event_id, topic, key, sequence, type, headers, data,
-                                          recorded_at, n)
-                   ORDER BY n""",
-                *[list(c) for c in columns],
-            )
-            self.runtime.outbox_written = True
-        if pending.audit:
-            columns = list(zip(*pending.audit, strict=True))
-            await self.db.execute(
-                """INSERT INTO audit_entry (id, action, case_id, subject, actor, organisation,
-                     acted_by, purpose, correlation_id, detail, recorded_at)
-                   SELECT id, action, case_id, subject, actor, organisation, acted_by, purpose,
-                     correlation_id, detail::jsonb, recorded_at
-                   FROM unnest($1::uuid[], $2::text[], $3::uuid[], $4::text[], $5::text[],
-                     $6::text[], $7::text[], $8::text[], $9::text[], $10::text[],
-                     $11::timestamptz[])
-                   AS t(id, action, case_id, subject, actor, organisation, acted_by, purpose,
-                     correlation_id, detail, recorded_at)""",
-                *[list(c) for c in columns],
-            )
-        if pending.jobs:
-            columns = list(zip(*pending.jobs, strict=True))
-            await self.db.execute(
-                """INSERT INTO job (id, kind, key, payload, run_after)
-                   SELECT id, kind, key, payload::jsonb, run_after
-                   FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::timestamptz[])
-                     AS t(id, kind, key, payload, run_after)
-                   ON CONFLICT (key) DO NOTHING""",
-                *[list(c) for c in columns],
-            )
+            self.runtime.outbox_written |= bool(pending.outbox)
         failpoint("unit_of_work.before_commit")
 
 
