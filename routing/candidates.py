@@ -52,9 +52,7 @@ def candidate_of(value: Mapping[str, Any], open_cases: int = 0, *, today: str = 
         capacity=value.get("capacity"),
         open_cases=open_cases,
         mediators=value.get("mediators", 0),
-        active=value.get("active", True)
-        and not value.get("successor")
-        and (not today or in_force),
+        active=value.get("active", True) and not value.get("successor") and (not today or in_force),
         parent=value.get("parent"),
         established_by=value.get("established_by"),
     )
@@ -83,7 +81,9 @@ def coordinator_of(
     return min(found)[2] if found else None
 
 
-def common_superior(organisations: Mapping[str, Mapping[str, Any]], bodies: Iterable[str]) -> str | None:
+def common_superior(
+    organisations: Mapping[str, Mapping[str, Any]], bodies: Iterable[str]
+) -> str | None:
     """The nearest body above all of ``bodies`` by ``parent``, or ``None`` (信访工作条例 24)."""
     chains = [list(_above(organisations, body)) for body in bodies]
     if not chains:

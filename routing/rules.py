@@ -299,7 +299,9 @@ def _reasons(
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
     if not competent:
         return (
-            (f"共审查{len(verdicts)}个机构，没有符合条件的承办机构；首接单位继续负责，已告知协调机构。",),
+            (
+                f"共审查{len(verdicts)}个机构，没有符合条件的承办机构；首接单位继续负责，已告知协调机构。",
+            ),
             (
                 f"{len(verdicts)} bodies were looked at and none is competent; the first receiver "
                 "goes on holding the case and the coordinator is told.",
@@ -307,9 +309,7 @@ def _reasons(
         )
     first = competent[0]
     zh = [f"分派给{first.name_zh or first.code}（{first.code}）：符合全部{len(RULES)}条规则。"]
-    en = [
-        f"Offered to {first.name_en or first.code} ({first.code}): all {len(RULES)} rules hold."
-    ]
+    en = [f"Offered to {first.name_en or first.code} ({first.code}): all {len(RULES)} rules hold."]
     for item in fired:
         zh.append(f"排在其他机构之前：{item.reason_zh}（依据：{item.source}）。")
         en.append(f"Before the others because {item.reason_en} (source: {item.source}).")

@@ -282,6 +282,11 @@ def lane(code: str, source_kind: str | None = None) -> Lane:
     return Lane(**{**fields, **override, "window": Window(**override["window"])})
 
 
+def site(name: str) -> Window:
+    """A length that no law gives: ``settlement`` or ``linkage``."""
+    return Window(**_document("lanes.json")["site"][name])
+
+
 def may_send(code: str, kind: str) -> bool:
     """Whether an organisation of ``kind`` may send a referral in lane ``code``."""
     return code in LANES and kind in LANES[code].senders
@@ -351,6 +356,8 @@ def table() -> str:
         "Confirmation: " + _document("lanes.json")["confirmation"]["source"] + ". It goes by the "
         "handler's kind, in every lane save court_post, court_exec and proc_crim.",
         "",
+        "Beside the lanes: " + "; ".join(_site_lengths()) + ".",
+        "",
         "## End codes",
         "",
         "| code | zh | en | result | source |",
@@ -366,6 +373,11 @@ def table() -> str:
         for remedy in REMEDIES.values()
     ]
     return "\n".join(lines) + "\n"
+
+
+def _site_lengths() -> list[str]:
+    items = {name: site(name) for name in _document("lanes.json")["site"]}
+    return [f"{name} {_length(w.n, w.unit)} ({w.source})" for name, w in items.items()]
 
 
 def _hotline() -> str:

@@ -47,6 +47,7 @@ class Watchdog:
         self._stall_seconds = stall_seconds
         self._topic = runtime.settings.cases_topic
         self._positions = Positions(f"{runtime.service.name}.cases", runtime.settings.generation)
+        self._partitions: list[int] = []
         self._moved: dict[int, tuple[int, float]] = {}
 
     async def run(self, stop: asyncio.Event, *, may_leave: bool = True) -> None:
@@ -62,11 +63,9 @@ class Watchdog:
             await kafka.close(client)
 
     async def _ends(self, client: AIOKafkaConsumer) -> dict[int, int]:
-        partitions = client.partitions_for_topic(self._topic)
-        if not partitions:
-            await asyncio.wait_for(client.topics(), kafka.CALL_SECONDS)
-            partitions = client.partitions_for_topic(self._topic) or set()
-        places = [TopicPartition(self._topic, p) for p in sorted(partitions)]
+        if not self._partitions:
+            self._partitions = (await kafka.partitions_there(client)).get(self._topic, [])
+        places = [TopicPartition(self._topic, p) for p in self._partitions]
         if not places:
             return {}
         ends = await asyncio.wait_for(client.end_offsets(places), kafka.CALL_SECONDS)
@@ -92,6 +91,7 @@ class Watchdog:
         OLDEST_UNPUBLISHED.labels(service).set(unpublished["seconds"])
         runtime.progress |= {
             "lag_records": sum(lags.values()),
+            "lag_seen_monotonic": now,
             "parked_cases": parked,
             "outbox_waiting": unpublished["rows"],
             "outbox_held": unpublished["held"],

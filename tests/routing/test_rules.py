@@ -225,7 +225,9 @@ def test_the_boundary_wall_case_is_never_offered_to_its_sender() -> None:
     assert returned[0] == "330681-CM-0017"
 
 
-@pytest.mark.parametrize("path", sorted((SAMPLES / "referrals").glob("*.json")), ids=lambda p: p.stem)
+@pytest.mark.parametrize(
+    "path", sorted((SAMPLES / "referrals").glob("*.json")), ids=lambda p: p.stem
+)
 def test_every_sample_referral_finds_a_body_or_says_why_not(path: Path) -> None:
     facts, choice = route(path.name)
 

@@ -1,0 +1,203 @@
+"""What routing hears: each event to what it does. The tuple is the service's whole appetite."""
+
+from typing import Any, Final
+
+from routing.handlers import offering, turns
+from routing.repository import Writes, case_of, hear_referral
+from services.events.intake import (
+    CaseClosed,
+    CaseCorrected,
+    CaseLaneChanged,
+    CaseRegistered,
+    CaseReopened,
+    HandlingConstraintsChanged,
+    ReferralReceived,
+)
+from services.events.mediation import (
+    AgreementEffective,
+    AssignmentAccepted,
+    AssignmentDeemedAccepted,
+    AssignmentEnded,
+    AssignmentObjected,
+    AssignmentReturned,
+    ConfirmationApplied,
+    MediationEnded,
+    ObligationBreached,
+    ObligationPerformed,
+    ObligationsChanged,
+)
+from services.service import Received, Subscription, on
+from services.unit_of_work import UnitOfWork
+
+
+async def hear_source(received: Received[ReferralReceived], uow: UnitOfWork) -> None:
+    """Remember the source's own number; a second source of a case takes part from now on."""
+    data = received.data
+    routed = await hear_referral(
+        uow.db,
+        referral_id=data.referral_id,
+        case_id=data.case_id,
+        organisation=data.organisation,
+        reference=data.reference,
+        occurred_at=received.occurred_at,
+        recorded_at=uow.now,
+    )
+    if routed:
+        await uow.lock_case(data.case_id)
+        case = await case_of(uow.db, data.case_id)
+        if case is not None and case["source"] != data.organisation:
+            writes = Writes()
+            offering.join(uow, writes, case, data.organisation, "source", reference=data.reference)
+            await writes.write(uow.db)
+
+
+async def route_registered(received: Received[CaseRegistered], uow: UnitOfWork) -> None:
+    """A case was opened: the source takes part, then somebody is asked."""
+    data = received.data
+    await uow.lock_case(data.case_id, create=True, case_number=data.case_number)
+    await offering.route_first(
+        uow,
+        offering.case_from(
+            data, episode=received.episode, occurred_at=received.occurred_at, now=uow.now
+        ),
+    )
+
+
+async def route_reopened(received: Received[CaseReopened], uow: UnitOfWork) -> None:
+    """The next round of a case."""
+    case = offering.case_from(
+        received.data, episode=received.episode, occurred_at=received.occurred_at, now=uow.now
+    )
+    await turns.reopened(uow, case)
+
+
+async def take_correction(received: Received[CaseCorrected], uow: UnitOfWork) -> None:
+    """Facts were corrected."""
+    data = received.data
+    known: dict[str, Any] = {
+        name: getattr(data, name)
+        for name in ("dispute_type", "dispute_subtype", "place", "claim_fen")
+        if getattr(data, name) is not None
+    }
+    await turns.corrected(uow, data.case_id, known)
+
+
+async def take_constraints(received: Received[HandlingConstraintsChanged], uow: UnitOfWork) -> None:
+    """Whether people may be put into one room."""
+    data = received.data
+    await turns.corrected(uow, data.case_id, {"joint_sessions": data.joint_sessions})
+
+
+async def change_lane(received: Received[CaseLaneChanged], uow: UnitOfWork) -> None:
+    """Terms are restated under the new lane's rule."""
+    await turns.lane_changed(uow, received.data.case_id, received.data.to_lane)
+
+
+async def close(received: Received[CaseClosed], uow: UnitOfWork) -> None:
+    """The round is over."""
+    await turns.closed(uow, received.data.case_id, received.data.closed_at)
+
+
+async def take_acceptance(
+    received: Received[AssignmentAccepted] | Received[AssignmentDeemedAccepted], uow: UnitOfWork
+) -> None:
+    """The offered body holds the case."""
+    data = received.data
+    await turns.accepted(uow, data.assignment_id, data.mediation_id, data.accepted_at)
+
+
+async def take_objection(received: Received[AssignmentObjected], uow: UnitOfWork) -> None:
+    """The offered body objects; the sender decides."""
+    data = received.data
+    await turns.objected(uow, data.assignment_id, data.ground, data.objected_at)
+
+
+async def take_return(received: Received[AssignmentReturned], uow: UnitOfWork) -> None:
+    """The offered body returned the case."""
+    data = received.data
+    await turns.returned(uow, data.assignment_id, data.ground, data.returned_at)
+
+
+async def take_end(received: Received[AssignmentEnded], uow: UnitOfWork) -> None:
+    """The turn is over."""
+    data = received.data
+    await turns.ended(uow, data.assignment_id, data.end, data.ended_at)
+
+
+async def take_agreement(received: Received[AgreementEffective], uow: UnitOfWork) -> None:
+    """An agreement binds."""
+    await turns.agreed(uow, received.data)
+
+
+async def take_obligations(received: Received[ObligationsChanged], uow: UnitOfWork) -> None:
+    """What was promised, whole."""
+    await turns.obligations(uow, received.data)
+
+
+async def take_performance(received: Received[ObligationPerformed], uow: UnitOfWork) -> None:
+    """A promise was kept."""
+    data = received.data
+    await turns.stop_clocks(
+        uow,
+        data.case_id,
+        "performed",
+        kinds=("obligation",),
+        subject_id=data.obligation_id,
+        act_at=data.performed_at,
+    )
+
+
+async def take_breach(received: Received[ObligationBreached], uow: UnitOfWork) -> None:
+    """A promise was not kept."""
+    data = received.data
+    await turns.stop_clocks(
+        uow,
+        data.case_id,
+        "breached",
+        kinds=("obligation",),
+        subject_id=data.obligation_id,
+        act_at=data.breached_at,
+    )
+
+
+async def take_confirmation(received: Received[ConfirmationApplied], uow: UnitOfWork) -> None:
+    """The parties applied to the court."""
+    data = received.data
+    await turns.stop_clocks(
+        uow,
+        data.case_id,
+        "applied",
+        kinds=("confirmation",),
+        subject_id=data.agreement_id,
+        act_at=data.applied_at,
+    )
+
+
+async def take_ending(received: Received[MediationEnded], uow: UnitOfWork) -> None:
+    """The proceeding is over, so its term is."""
+    data = received.data
+    await turns.stop_clocks(
+        uow, data.case_id, "mediation-ended", kinds=("term",), act_at=data.ended_at
+    )
+
+
+CONSUMES: Final[tuple[Subscription, ...]] = (
+    on(ReferralReceived, hear_source),
+    on(CaseRegistered, route_registered),
+    on(CaseReopened, route_reopened),
+    on(CaseCorrected, take_correction),
+    on(HandlingConstraintsChanged, take_constraints),
+    on(CaseLaneChanged, change_lane),
+    on(CaseClosed, close),
+    on(AssignmentAccepted, take_acceptance),
+    on(AssignmentDeemedAccepted, take_acceptance),
+    on(AssignmentObjected, take_objection),
+    on(AssignmentReturned, take_return),
+    on(AssignmentEnded, take_end),
+    on(AgreementEffective, take_agreement),
+    on(ObligationsChanged, take_obligations),
+    on(ObligationPerformed, take_performance),
+    on(ObligationBreached, take_breach),
+    on(ConfirmationApplied, take_confirmation),
+    on(MediationEnded, take_ending),
+)

@@ -1,0 +1,1 @@
+"""What routing does: offering, answering turns, settling, linking, keeping clocks."""
