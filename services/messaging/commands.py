@@ -168,7 +168,7 @@ class CommandConsumer(GroupConsumer):
         client = kafka.new_consumer(self.runtime.settings, f"{self.consumer}.look")
         try:
             await asyncio.wait_for(client.start(), 30)
-            there = await asyncio.wait_for(client.topics(), kafka.CALL_SECONDS)
+            there = await kafka.partitions_there(client)
         finally:
             await kafka.close(client)
         self.topics = wanted

@@ -70,8 +70,8 @@ class Memory:
     async def load(self, keys: Iterable[str], subjects: Iterable[tuple[str, UUID]]) -> None:
         """Lock the parked keys, then read heads and rounds: in this order."""
         for row in await self._db.fetch(
-            """SELECT key, code, source FROM parked_case WHERE consumer = $1 AND key = ANY($2::text[])
-               ORDER BY key FOR UPDATE""",
+            """SELECT key, code, source FROM parked_case
+               WHERE consumer = $1 AND key = ANY($2::text[]) ORDER BY key FOR UPDATE""",
             self._consumer,
             sorted(set(keys)),
         ):

@@ -75,6 +75,15 @@ def new_consumer(
     )
 
 
+async def partitions_there(client: AIOKafkaConsumer) -> dict[str, list[int]]:
+    """Every topic that may be seen, with its partitions.
+
+    The client's public way knows partitions only of topics it is assigned.
+    """
+    cluster = await asyncio.wait_for(client._client.fetch_all_metadata(), CALL_SECONDS)
+    return {topic: sorted(cluster.partitions_for_topic(topic) or ()) for topic in cluster.topics()}
+
+
 async def close(client: AIOKafkaConsumer | AIOKafkaProducer | None) -> None:
     """Stop a client, or abandon it: ``stop()`` can wait for ever (aiokafka 1101)."""
     if client is None:

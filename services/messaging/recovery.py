@@ -119,9 +119,11 @@ async def _tail(runtime: "Runtime") -> AsyncIterator[list[tuple[Incoming, Envelo
 async def _starts(
     runtime: "Runtime", client: AIOKafkaConsumer, topic: str
 ) -> dict[TopicPartition, tuple[int, int]]:
-    if topic not in await asyncio.wait_for(client.topics(), kafka.CALL_SECONDS):
+    places = [
+        TopicPartition(topic, p) for p in (await kafka.partitions_there(client)).get(topic, ())
+    ]
+    if not places:
         return {}
-    places = [TopicPartition(topic, p) for p in sorted(client.partitions_for_topic(topic) or ())]
     ends = await asyncio.wait_for(client.end_offsets(places), kafka.CALL_SECONDS)
     begins = await asyncio.wait_for(client.beginning_offsets(places), kafka.CALL_SECONDS)
     positions = Positions(f"{runtime.service.name}.cases", runtime.settings.generation)
@@ -366,9 +368,10 @@ async def _require_empty(settings: ServiceSettings, topic: str) -> None:
     client = kafka.new_consumer(settings, "rebuild")
     try:
         await asyncio.wait_for(client.start(), 30)
-        if topic not in await asyncio.wait_for(client.topics(), kafka.CALL_SECONDS):
+        there = await kafka.partitions_there(client)
+        places = [TopicPartition(topic, p) for p in there.get(topic, ())]
+        if not places:
             raise RuntimeError(f"the topic {topic} is not there: make it first")
-        places = [TopicPartition(topic, p) for p in client.partitions_for_topic(topic) or ()]
         ends = await asyncio.wait_for(client.end_offsets(places), kafka.CALL_SECONDS)
         if any(ends.values()):
             raise RuntimeError(f"the topic {topic} is not empty: delete and make it first")

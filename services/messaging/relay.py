@@ -13,6 +13,7 @@ from aiokafka.errors import (
     InvalidTopicError,
     MessageSizeTooLargeError,
     RecordListTooLargeError,
+    TopicAuthorizationFailedError,
     UnknownTopicOrPartitionError,
 )
 from aiokafka.structs import RecordMetadata
@@ -199,7 +200,10 @@ class Relay:
         if producer.client.cluster.partitions_for_topic(topic):
             return True
         with contextlib.suppress(
-            UnknownTopicOrPartitionError, InvalidTopicError, asyncio.TimeoutError
+            UnknownTopicOrPartitionError,
+            InvalidTopicError,
+            TopicAuthorizationFailedError,
+            asyncio.TimeoutError,
         ):
             if await asyncio.wait_for(producer.partitions_for(topic), TOPIC_SECONDS):
                 return True
