@@ -27,6 +27,14 @@ async def _prepare(connection: asyncpg.Connection) -> None:
     )
 
 
+async def _nothing_to_reset(connection: asyncpg.Connection) -> None:
+    """Instead of asyncpg's four statements each time a connection goes back to the pool.
+
+    Whatever we set is local to a transaction (``set_config(..., true)``), locks too, and an open
+    transaction has been rolled back before this is called.
+    """
+
+
 class Runtime:
     """One process of one service."""
 
@@ -60,6 +68,7 @@ class Runtime:
             min_size=1,
             max_size=settings.pool_size,
             init=_prepare,
+            reset=_nothing_to_reset,
             command_timeout=30,
             server_settings={"application_name": f"liandiao-{service.name}"},
         )
