@@ -49,6 +49,7 @@ async def runtime(postgres_server: PostgresServer, tmp_path: Path) -> AsyncItera
     )
     made = await Runtime.open(NOTIFICATION, settings)
     fill_directory(made)
+    made.state["migrator_url"] = database.migrator_url
     try:
         yield made
     finally:
