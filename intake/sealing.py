@@ -18,6 +18,15 @@ MAX_PLAINTEXT: Final = 190_000
 MAX_TOKEN: Final = 262_144
 
 
+class _Registry(jwe.JWERegistry):
+    """The library's own limit of 64 KiB is below what one record of the stream may carry."""
+
+    max_ciphertext_length = MAX_TOKEN
+
+
+_REGISTRY: Final = _Registry(algorithms=ALGORITHMS)
+
+
 class CannotUnseal(Exception):
     """``rule``: sealed_missing, sealed_broken, sealing_key_unknown or sealed_too_large."""
 
@@ -52,7 +61,7 @@ class SealingKeys:
         if len(token) > MAX_TOKEN:
             raise CannotUnseal("sealed_too_large")
         try:
-            found = jwe.decrypt_compact(token, self._find, algorithms=ALGORITHMS)
+            found = jwe.decrypt_compact(token, self._find, registry=_REGISTRY)
         except (JoseError, ValueError, KeyError, TypeError):
             raise CannotUnseal("sealed_broken") from None
         plaintext = bytes(found.plaintext or b"")

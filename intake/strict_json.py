@@ -19,7 +19,6 @@ _STRING: Final = re.compile(r'"((?:[^"\\\x00-\x1f]|\\(?:["\\/bfnrt]|u[0-9A-Fa-f]
 _NUMBER: Final = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?")
 _LITERAL: Final = re.compile(r"true|false|null")
 _SURROGATE: Final = re.compile("[\ud800-\udfff]")
-_MAX_DIGITS: Final = 1000
 
 MESSAGES: Final = {
     "empty_body": "The body is empty.",
@@ -105,6 +104,8 @@ def _suspicious(value: Any, text: str) -> bool:
 
 
 def _doubtful(item: Any, escapes: bool) -> bool:
+    if isinstance(item, int):
+        return item.bit_length() > 1023
     if isinstance(item, float):
         return item in (float("inf"), float("-inf"))
     return escapes and isinstance(item, str) and _broken_text(item)
@@ -172,7 +173,7 @@ class _Scanner:
     def _number(self, match: re.Match[str]) -> None:
         text = match.group()
         self.at = match.end()
-        if len(text) > _MAX_DIGITS or float(text) in (float("inf"), float("-inf")):
+        if float(text) in (float("inf"), float("-inf")):
             self._fail("number_out_of_range")
 
     def _close(self) -> bool:

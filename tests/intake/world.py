@@ -45,7 +45,9 @@ def referral(reference: str = "（2026）浙0681民诉前调9999号", **members:
 def directory() -> DirectoryCopy:
     """The demonstration county."""
     copy = DirectoryCopy()
-    for organisation in json.loads((SAMPLES / "directory.json").read_text("utf-8"))["organisations"]:
+    for organisation in json.loads((SAMPLES / "directory.json").read_text("utf-8"))[
+        "organisations"
+    ]:
         copy.put(f"organisation:{organisation['code']}", 1, organisation)
         copy.put(
             f"connection:o-{organisation['code'].lower()}",

@@ -1,0 +1,266 @@
+"""The rules of a referral beyond the sample files: boundaries, folding, all faults at once."""
+
+from typing import Any
+
+import pytest
+
+from intake.messages import MESSAGES
+from intake.validation import county, normal_reference, read_instant, validate
+from services.events import lanes
+from tests.intake.world import NOW, directory, referral, sample
+
+
+def look(document: Any) -> tuple[set[tuple[str, str]], set[tuple[str, str]]]:
+    """Errors and warnings as sets of (pointer, code)."""
+    verdict = validate(document, directory(), lanes.may_send, NOW)
+    for found in (*verdict.errors, *verdict.warnings):
+        assert found.message == MESSAGES[found.code]
+    return (
+        {(e.pointer, e.code) for e in verdict.errors},
+        {(w.pointer, w.code) for w in verdict.warnings},
+    )
+
+
+def changed(*path: Any, to: Any, of: str = "court_pre-loan") -> dict[str, Any]:
+    """A sample with one member replaced."""
+    document = sample(of)
+    node: Any = document
+    for step in path[:-1]:
+        node = node[step]
+    node[path[-1]] = to
+    return document
+
+
+def test_all_faults_are_told_at_once() -> None:
+    document = referral(lane="court_pre", claim_fen=-1, place="999999999999", channel="pigeon")
+    document["parties"][0]["id"]["number"] = "330681198404040037"
+    del document["title"]
+
+    errors, _ = look(document)
+
+    assert errors == {
+        ("/claim_fen", "claim_negative"),
+        ("/place", "place_unknown"),
+        ("/channel", "channel_unknown"),
+        ("/parties/0/id/number", "id_check_digit"),
+        ("/title", "required"),
+    }
+
+
+@pytest.mark.parametrize("document", [None, 1, "x", [], [1], True])
+def test_what_is_no_object_is_refused(document: Any) -> None:
+    assert look(document)[0] == {("", "type")}
+
+
+@pytest.mark.parametrize("name", sorted(referral()))
+@pytest.mark.parametrize("value", [None, 1, 1.5, "x", [], {}, [None], [{}], {"a": []}, True])
+def test_no_value_anywhere_at_the_top_breaks_the_rules(name: str, value: Any) -> None:
+    look(referral(**{name: value}))
+
+
+@pytest.mark.parametrize("name", sorted(referral()["parties"][0]))
+@pytest.mark.parametrize("value", [None, 1, 1.5, "x", [], {}, [None], {"number": 1}, True])
+def test_no_value_anywhere_in_a_party_breaks_the_rules(name: str, value: Any) -> None:
+    look(changed("parties", 0, name, to=value))
+
+
+@pytest.mark.parametrize(
+    ("value", "code"),
+    [
+        (0, None),
+        (10**15, None),
+        (None, None),
+        (10**15 + 1, "claim_too_large"),
+        (10**30, "claim_too_large"),
+        (-1, "claim_negative"),
+        (1.0, "claim_not_integer"),
+        (1e3, "claim_not_integer"),
+        (True, "claim_not_integer"),
+        ("42000", "claim_not_integer"),
+    ],
+)
+def test_a_claim_is_whole_fen_within_the_limits(value: Any, code: str | None) -> None:
+    errors, _ = look(referral(claim_fen=value))
+
+    assert errors == ({("/claim_fen", code)} if code else set())
+
+
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [
+        ("2026-11-16T10:00:00+08:00", None),
+        ("2026-11-16T10:00:00.123456789Z", None),
+        ("2026-11-16T10:00:00", "timestamp_without_zone"),
+        ("2026-11-16", "timestamp_without_zone"),
+        ("16.11.2026", "timestamp_format"),
+        ("2026-02-30T10:00:00Z", "date_does_not_exist"),
+        ("2026-11-16T25:00:00Z", "date_does_not_exist"),
+        ("0001-01-01T00:00:00+08:00", "date_does_not_exist"),
+        ("2026-11-16T10:00:00+99:99", "date_does_not_exist"),
+    ],
+)
+def test_an_instant_has_a_zone_and_exists(text: str, code: str | None) -> None:
+    errors, _ = look(changed("source", "received_at", to=text))
+
+    assert errors == ({("/source/received_at", code)} if code else set())
+    optional, _ = look(referral(occurred_at=text))
+    assert {found for _, found in optional} == ({code} if code else set())
+
+
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [
+        ("1984-04-04", None),
+        ("1984-02-30", "date_does_not_exist"),
+        ("2026-11-09", None),
+        ("2026-11-10", "birth_date_in_future"),
+        ("04.04.1984", "day_format"),
+    ],
+)
+def test_a_birth_date_exists_and_is_not_after_receipt(text: str, code: str | None) -> None:
+    document = changed("parties", 1, "birth_date", to=text)
+    document["parties"][1]["id"] = None
+
+    errors, _ = look(document)
+
+    assert errors == ({("/parties/1/birth_date", code)} if code else set())
+
+
+@pytest.mark.parametrize(
+    ("text", "codes"),
+    [
+        ("甲\u202e乙", {"bidi_control"}),
+        ("甲\u2066乙", {"bidi_control"}),
+        ("甲\x1b乙", {"control_character"}),
+        ("甲\x9f\u202e乙", {"control_character", "bidi_control"}),
+        ("甲\n乙", {"control_character"}),
+        ("", {"text_empty"}),
+        ("甲" * 100, set()),
+        ("甲" * 101, {"text_too_long"}),
+        ("阿依古丽·买买提", set()),
+        ("=cmd|'/c calc'!A1", set()),
+    ],
+)
+def test_a_name_is_any_script_without_controls(text: str, codes: set[str]) -> None:
+    errors, _ = look(changed("parties", 1, "name", to=text))
+
+    assert errors == {("/parties/1/name", code) for code in codes}
+
+
+def test_nobody_asked_only_when_the_sender_acts_by_itself() -> None:
+    assert look(referral(request_made_at=None))[0] == {
+        ("/request_made_at", "request_made_at_missing")
+    }
+    document = referral(request_made_at=None)
+    document["legal_context"]["proactive"] = True
+    assert look(document)[0] == set()
+
+
+@pytest.mark.parametrize(
+    ("code", "error", "warning"),
+    [
+        ("330681", "format", None),
+        ("330681999000", "place_unknown", None),
+        ("330103000000", None, "place_not_in_force"),
+        ("330681999000001", "place_unknown", None),
+        ("330681001005999", None, "grid_cell_unknown"),
+    ],
+)
+def test_a_place_is_known_or_refused_and_an_old_one_is_doubted(
+    code: str, error: str | None, warning: str | None
+) -> None:
+    errors, warnings = look(referral(place=code))
+
+    assert errors == ({("/place", error)} if error else set())
+    assert warnings == ({("/place", warning)} if warning else set())
+
+
+def test_refs_lead_to_parties() -> None:
+    document = sample("labor")
+    document["legal_context"]["representatives"] = ["p1", "p77"]
+    document["legal_context"]["per_worker_fen"]["p78"] = 1
+    document["parties"][1]["ref"] = "p1"
+    document["parties"][2]["represented_by"] = "p79"
+
+    errors, _ = look(document)
+
+    assert errors == {
+        ("/legal_context/representatives/1", "party_ref_unknown"),
+        ("/legal_context/per_worker_fen/p78", "party_ref_unknown"),
+        ("/legal_context/per_worker_fen/p2", "party_ref_unknown"),
+        ("/parties/1/ref", "party_ref_repeated"),
+        ("/parties/2/represented_by", "party_ref_unknown"),
+    }
+
+
+def test_a_petition_has_five_representatives_at_most() -> None:
+    document = sample("petition")
+    person = document["parties"][0]
+    document["parties"] += [{**person, "ref": f"p{n}", "id": None} for n in range(3, 8)]
+    document["legal_context"]["representatives"] = ["p1", "p3", "p4", "p5", "p6"]
+    assert look(document)[0] == set()
+
+    document["legal_context"]["representatives"].append("p7")
+
+    assert look(document)[0] == {("/legal_context/representatives", "too_many_representatives")}
+
+
+def test_commercial_mediation_leaves_out_family_disputes() -> None:
+    document = sample("commercial")
+    document["dispute_type"] = "family"
+
+    assert ("/dispute_type", "dispute_type_excluded") in look(document)[0]
+
+
+def test_an_organisation_nobody_knows_is_refused() -> None:
+    document = changed("source", "organisation", to="330681-CT-9999")
+
+    assert look(document)[0] == {("/source/organisation", "organisation_unknown")}
+
+
+def test_folding_is_told_and_reaches_the_vault() -> None:
+    document = referral()
+    document["parties"][0]["id"]["number"] = " ３３０６８１１９８４０４０４００３８"
+    document["parties"][0]["phone"] = "１９９"
+
+    verdict = validate(document, directory(), lanes.may_send, NOW)
+
+    assert verdict.referral is not None
+    assert verdict.referral.parties[0].identity_key == "resident_id:330681198404040038"
+    assert verdict.referral.parties[0].phone == "199"
+    assert document["parties"][0]["phone"] == "１９９"  # what the caller holds is left alone
+
+
+def test_a_member_whose_name_could_be_data_is_not_repeated() -> None:
+    _, warnings = look(referral(**{"19900000101": 1, "court_room": 1, "楼样明": 1}))
+
+    assert warnings == {("/court_room", "unknown_field"), ("", "unknown_field")}
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("（2026）浙0681民初1号", "(2026)浙0681民初1号"),
+        ("诸检民监〔2026〕1号", "诸检民监[2026]1号"),
+        (" X 1 ", "X1"),
+        ("ＡＢ１", "AB1"),
+    ],
+)
+def test_a_reference_is_compared_without_width_brackets_and_blanks(one: str, other: str) -> None:
+    assert normal_reference(one) == normal_reference(other)
+
+
+def test_the_county_is_the_places_or_the_sources() -> None:
+    assert county("330681001005", "330600-CE-0001", directory()) == "330681"
+    assert county("000000000000", "330600-CE-0001", directory()) == "330600"
+
+
+def test_instants_are_read_as_utc() -> None:
+    assert read_instant("2026-11-16T00:30:00+08:00").isoformat() == "2026-11-15T16:30:00+00:00"
+
+
+def test_the_concern_itself_never_travels_only_its_consequence() -> None:
+    for name, allowed in (("police-boundary", False), ("medical", True), ("court_pre", True)):
+        verdict = validate(sample(name), directory(), lanes.may_send, NOW)
+        assert verdict.referral is not None
+        assert verdict.referral.joint_sessions is allowed
