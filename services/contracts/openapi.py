@@ -1,11 +1,13 @@
 """One OpenAPI 3.1 document per service, made without a database."""
 
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import Any
 
 from services.service import NAMES, load
 
 
+@lru_cache(maxsize=1)
 def all_documents() -> dict[str, dict[str, Any]]:
     """Service name -> its OpenAPI document."""
     from services.app import create_app
