@@ -211,7 +211,7 @@ class CandidateView(View):
 class DecisionView(View):
     """Why a case went where it went."""
 
-    id: UUID
+    decision_id: UUID = Field(validation_alias="id")
     case_id: UUID
     episode: int
     ordinal: int
@@ -259,7 +259,7 @@ class RuleSetsView(View):
 class AssignmentView(View):
     """One organisation's turn at a case."""
 
-    id: UUID
+    assignment_id: UUID = Field(validation_alias="id")
     case_id: UUID
     episode: int
     decision_id: UUID
@@ -307,7 +307,7 @@ class ConferenceIn(Body):
 class ConferenceView(View):
     """A recorded stage of a settlement."""
 
-    id: UUID
+    conference_id: UUID = Field(validation_alias="id")
     case_id: UUID
     episode: int
     stage: Literal["agreement", "superior", "conference"]
@@ -355,7 +355,7 @@ class LinkageCancelIn(Body):
 class LinkageView(View):
     """One request for help."""
 
-    id: UUID
+    linkage_id: UUID = Field(validation_alias="id")
     case_id: UUID
     episode: int
     kind: str
@@ -388,7 +388,7 @@ class PauseView(View):
 class ClockView(View):
     """One deadline; in time means before ``due_at``."""
 
-    id: UUID
+    clock_id: UUID = Field(validation_alias="id")
     case_id: UUID
     episode: int
     kind: Literal["acceptance", "term", "confirmation", "obligation", "linkage", "settlement"]

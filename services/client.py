@@ -76,10 +76,11 @@ class Client:
 
     def request(self, method: str, service: str, path: str, **given: Any) -> httpx.Response:
         """One request with the token; a connection that broke is tried again for 30 s."""
-        headers = {"Authorization": f"Bearer {self.token()}", **given.pop("headers", {})}
+        more = given.pop("headers", {})
         end = time.monotonic() + 30
         while True:
             try:
+                headers = {"Authorization": f"Bearer {self.token()}", **more}
                 answer = self.stack.http.request(
                     method, self.stack.url(service) + path, headers=headers, **given
                 )

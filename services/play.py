@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Final
 from uuid import uuid4
 
+import httpx
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from joserfc import jwe
 from joserfc.jwk import ECKey
@@ -155,7 +156,8 @@ class Teller:
         name = event["type"].removeprefix("liandiao.").rsplit(".", 1)[0]
         service = str(event.get("source", "")).lstrip("/")
         sequence = str(event.get("sequence") or "-").lstrip("0") or "-"
-        return f"{at}  {self.labels[event['subject']]:<6} {service:<13}{sequence:>3}  {name:<38}{_about(event)}"
+        case = self.labels[event["subject"]]
+        return f"{at}  {case:<6} {service:<13}{sequence:>3}  {name:<38}{_about(event)}"
 
 
 def _about(event: dict[str, Any]) -> str:
@@ -263,14 +265,15 @@ class Play:
 
     def appoint(self, handler: Client, mediation: str) -> str:
         """The first mediator of the roster who may take it; answers the mediator's id."""
+        path = f"/v1/mediations/{mediation}"
         for mediator in handler.get("mediation", "/v1/mediators")["items"]:
             if mediator.get("role") not in ("mediator", "lead_mediator"):
                 continue
             try:
-                handler.post(
-                    "mediation",
-                    f"/v1/mediations/{mediation}/mediators",
+                handler.act(
+                    f"{path}/mediators",
                     {"mediator_id": mediator["mediator_id"], "mode": "appointed"},
+                    on=path,
                 )
             except Refused as refused:
                 if refused.answer.status_code not in (409, 422):
@@ -359,7 +362,8 @@ class Play:
         for kind, signer in signers:
             if handler.get("mediation", path)["state"] != "draft":
                 break
-            agreement = handler.act(
+            agreement = handler.post(
+                "mediation",
                 f"{path}/signatures",
                 {
                     "signer_kind": kind,
@@ -368,7 +372,6 @@ class Play:
                     "signed_at": signed_at,
                     "text_sha256": draft["text_sha256"],
                 },
-                on=path,
             )
         return agreement
 
@@ -439,7 +442,7 @@ class Play:
         self._expect(offer, FIRST_COMMITTEE)
         self.settle(self.court, first)
         self.explain(self.court, offer)
-        self.give_back(first, offer, "over_capacity")
+        self.give_back(first, offer, "no_mediator")
         offer = self.offered(self.court, loan["case_id"], 2)
         self._expect(offer, CENTRE)
         self.settle(self.court, first)
@@ -466,11 +469,8 @@ class Play:
 
 
 def _sentences(decision: dict[str, Any]) -> list[str]:
-    explanation = decision.get("explanation") or {}
-    if isinstance(explanation, dict):
-        found = explanation.get("en") or explanation.get("zh") or []
-        return [found] if isinstance(found, str) else [str(s) for s in found]
-    return [str(s) for s in explanation]
+    reasons: dict[str, list[str]] = decision["reasons"]
+    return reasons["en"]
 
 
 def _loan_promises(due_on: str) -> list[dict[str, Any]]:
@@ -521,7 +521,7 @@ def main() -> int:
     stack = Stack(file)
     try:
         Play(stack).run()
-    except (Refused, RuntimeError, TimeoutError) as error:
+    except (Refused, RuntimeError, TimeoutError, httpx.HTTPError) as error:
         sys.stderr.write(f"The play stopped: {error}\n")
         return 1
     finally:
