@@ -1,7 +1,6 @@
 """The play: a court's loan dispute and a police case to their ends, told by the feeds."""
 
 import asyncio
-import contextlib
 import json
 import os
 import secrets
@@ -264,7 +263,7 @@ class Play:
         return str(accepted["mediation_id"])
 
     def appoint(self, handler: Client, mediation: str) -> str:
-        """The first mediator of the roster who may take it; answers the mediator's id."""
+        """The first mediator of the roster who may take it; answers their staff id."""
         path = f"/v1/mediations/{mediation}"
         for mediator in handler.get("mediation", "/v1/mediators")["items"]:
             if mediator.get("role") not in ("mediator", "lead_mediator"):
@@ -279,7 +278,7 @@ class Play:
                 if refused.answer.status_code not in (409, 422):
                     raise
                 continue
-            return str(mediator["mediator_id"])
+            return str(mediator["staff_id"])
         raise RuntimeError("no mediator is free")
 
     def consent(self, handler: Client, mediation: str, parties: list[dict[str, Any]]) -> None:
@@ -297,40 +296,46 @@ class Play:
             )
 
     def hold(self, handler: Client, mediation: str, parties: list[dict[str, Any]]) -> None:
-        """A session is set and held."""
+        """A session is set and held; where people may not meet, one with each of them."""
         people = [party["party_id"] for party in parties]
-        view = handler.get("mediation", f"/v1/mediations/{mediation}")
+        together = handler.get("mediation", f"/v1/mediations/{mediation}")["joint_sessions"]
+        for invited in [people] if together else [[person] for person in people]:
+            session = self.schedule(handler, mediation, invited, joint=together)
+            path = f"/v1/sessions/{session['session_id']}"
+            handler.act(
+                f"{path}/held",
+                {
+                    "attended": invited,
+                    "rights_told": True,
+                    "identity_checked": True,
+                    "false_mediation_warned": True,
+                },
+                on=path,
+            )
+
+    def schedule(
+        self, handler: Client, mediation: str, invited: list[str], *, joint: bool
+    ) -> dict[str, Any]:
+        """A session that has just begun; moved back while the mediator is taken at that time."""
         start = datetime.now(UTC) - timedelta(seconds=1)
-        session: dict[str, Any] | None = None
-        # Another play may have the same mediator a moment ago: try the next minutes.
+        refusal: Refused | None = None
         for shift in range(0, 600, 10):
             begins = start - timedelta(seconds=shift)
-            with contextlib.suppress(Refused):
-                session = handler.post(
-                    "mediation",
-                    f"/v1/mediations/{mediation}/sessions",
-                    {
-                        "form": "joint" if view["joint_sessions"] else "separate",
-                        "mode": "in_person",
-                        "parties": people,
-                        "starts_at": begins.isoformat(),
-                        "ends_at": (begins + timedelta(seconds=8)).isoformat(),
-                    },
-                )
-                break
-        if session is None:
-            raise RuntimeError("no session could be set")
-        path = f"/v1/sessions/{session['session_id']}"
-        handler.act(
-            f"{path}/held",
-            {
-                "attended": people,
-                "rights_told": True,
-                "identity_checked": True,
-                "false_mediation_warned": True,
-            },
-            on=path,
-        )
+            body = {
+                "form": "joint" if joint else "separate",
+                "mode": "in_person",
+                "parties": invited,
+                "starts_at": begins.isoformat(),
+                "ends_at": (begins + timedelta(seconds=8)).isoformat(),
+            }
+            try:
+                return dict(handler.post("mediation", f"/v1/mediations/{mediation}/sessions", body))
+            except Refused as refused:
+                faults = refused.problem.get("errors", ())
+                if not any(fault["code"] == "double-booked" for fault in faults):
+                    raise
+                refusal = refused
+        raise RuntimeError("no session could be set") from refusal
 
     def agree(
         self,
