@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 from services.client import Stack
+from services.stack.process import dies_with_parent
 
 ROOT = Path(__file__).resolve().parents[2]
 START_SECONDS = 120
@@ -60,6 +61,7 @@ class RunningStack:
             stdout=output,
             stderr=subprocess.STDOUT,
             start_new_session=True,
+            preexec_fn=dies_with_parent(signal.SIGTERM),
         )
         while not (self.home / "stack.json").exists():
             if self.process.poll() is not None or time.monotonic() - began > START_SECONDS:
