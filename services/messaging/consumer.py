@@ -40,6 +40,7 @@ class Limits:
     def __init__(self) -> None:
         self._window: deque[bool] = deque(maxlen=WINDOW)
         self._keys_in_a_row: set[str] = set()
+        self.reason: str | None = None
 
     def went_well(self, records: int) -> None:
         """Count records that were handled."""
@@ -53,9 +54,15 @@ class Limits:
         self._keys_in_a_row.add(key)
         failed = sum(self._window)
         if len(self._keys_in_a_row) >= LIMIT_CONSECUTIVE:
-            raise Stopped(f"{len(self._keys_in_a_row)} cases in a row could not be handled")
+            self.reason = f"{len(self._keys_in_a_row)} cases in a row could not be handled"
         if failed >= LIMIT_LEAST and failed > LIMIT_RATIO * len(self._window):
-            raise Stopped(f"{failed} of the last {len(self._window)} records could not be handled")
+            self.reason = f"{failed} of the last {len(self._window)} records could not be handled"
+        self.check()
+
+    def check(self) -> None:
+        """Raise ``Stopped`` when the limit was reached."""
+        if self.reason:
+            raise Stopped(self.reason)
 
 
 class CaseConsumer(GroupConsumer):
@@ -67,6 +74,7 @@ class CaseConsumer(GroupConsumer):
         self.events = CaseEvents(runtime)
         super().__init__(runtime, self.events.consumer)
         self.limits = Limits()
+        self._parking = asyncio.Lock()
 
     async def handle(self, place: TopicPartition, records: list[Incoming]) -> int:
         """Handle records in one transaction, or one by one when that fails; how many."""
@@ -89,7 +97,9 @@ class CaseConsumer(GroupConsumer):
         """Do one record, or park its case. Raises ``Stopped`` at the limit."""
         failure = await self.patiently(place, record, error)
         if failure is not None:
-            await self._park(place, record, failure)
+            async with self._parking:
+                self.limits.check()
+                await self._park(place, record, failure)
 
     async def transaction(self, place: TopicPartition, records: list[Incoming]) -> int:
         """One transaction: fence, inbox, effects, position. Answers how many records it took."""

@@ -186,7 +186,8 @@ async def test_what_the_broker_alone_refuses_is_held_too(postgres_server, kafka_
         )
 
         async with running(lambda stop: run_relay(runtime, stop)):
-            await until(lambda: runtime.pool.fetchval("SELECT held_reason FROM outbox WHERE id = 1"))
+            held = "SELECT held_reason FROM outbox WHERE id = 1"
+            await until(lambda: runtime.pool.fetchval(held))
             await emit(runtime, small)
             await until(lambda: unpublished_is(runtime, 1))
 
