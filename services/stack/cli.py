@@ -2,6 +2,7 @@
 
 import json
 import os
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -46,7 +47,23 @@ def token(
     typer.echo(answer.json()["access_token"])
 
 
+def deployment(
+    folder: Annotated[Path, typer.Argument(help="where the files go, for example deploy/state")],
+    postgres: Annotated[str, typer.Option(help="host:port of your PostgreSQL")] = "postgres:5432",
+    kafka: Annotated[str, typer.Option(help="bootstrap servers of your Kafka")] = "kafka:9092",
+    urls: Annotated[
+        str, typer.Option(help="where services find each other; {service} and {port} are filled in")
+    ] = "http://{service}:{port}",
+) -> None:
+    """Make secrets and settings files for compose or systemd; what is there stays."""
+    from services.stack.deployment import write
+
+    for path in write(folder, postgres=postgres, kafka=kafka, urls=urls):
+        typer.echo(path)
+
+
 def register(app: typer.Typer) -> None:
     """Mount the commands on the one command line."""
     app.command()(stack)
     app.command()(token)
+    app.command()(deployment)

@@ -13,7 +13,7 @@ from services.client import Stack
 from services.stack.process import dies_with_parent
 
 ROOT = Path(__file__).resolve().parents[2]
-START_SECONDS = 120
+START_SECONDS = 300
 
 
 def free_base() -> int:

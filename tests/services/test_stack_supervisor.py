@@ -16,7 +16,7 @@ from services.stack.home import ROOT
 from tests.e2e.running import RunningStack, free_base
 from tests.fixtures.servers import passable_folder
 
-pytestmark = [pytest.mark.stack, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.stack, pytest.mark.timeout(900)]
 NAMES = ("intake", "routing", "mediation", "notification", "kafka", "postgres")
 
 
@@ -31,7 +31,7 @@ def stack() -> Iterator[RunningStack]:
             running.stop()
 
 
-def wait_for(condition: Callable[[], bool], seconds: float = 60.0) -> None:
+def wait_for(condition: Callable[[], bool], seconds: float = 120.0) -> None:
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end
@@ -62,7 +62,7 @@ def run_here(stack: RunningStack, **environ: str) -> subprocess.CompletedProcess
         env={**stack.environ, **environ},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=180,
     )
 
 
@@ -142,7 +142,7 @@ def test_ctrl_c_stops_everything_cleanly(stack: RunningStack) -> None:
 
     stack.process.send_signal(signal.SIGINT)
 
-    assert stack.process.wait(60) == 0
+    assert stack.process.wait(120) == 0
     assert not [child for child in children if child.is_running()]
     assert not (stack.home / "stack.json").exists()
     assert list((stack.home / "run").iterdir()) == []
