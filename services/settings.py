@@ -1,5 +1,6 @@
 """Settings: read once from the environment, frozen, secrets typed secret."""
 
+import ssl
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ class SharedSettings(BaseSettings):
     kafka_bootstrap_servers: str = Field("127.0.0.1:19092", alias="KAFKA_BOOTSTRAP_SERVERS")
     kafka_security_protocol: str = Field("SASL_PLAINTEXT", alias="KAFKA_SECURITY_PROTOCOL")
     kafka_sasl_mechanism: str = Field("SCRAM-SHA-256", alias="KAFKA_SASL_MECHANISM")
+    kafka_ssl_ca_file: str | None = Field(None, alias="KAFKA_SSL_CA_FILE")
     cases_topic: str = Field("cases", alias="LIANDIAO_CASES_TOPIC")
     generation: int = Field(1, alias="LIANDIAO_GENERATION")
     # Names this work process among those of its service; two may not share it (static membership).
@@ -57,4 +59,6 @@ class ServiceSettings(SharedSettings):
                 "sasl_plain_username": self.kafka_user,
                 "sasl_plain_password": self.kafka_password.get_secret_value(),
             }
+        if self.kafka_security_protocol.endswith("SSL"):
+            answer["ssl_context"] = ssl.create_default_context(cafile=self.kafka_ssl_ca_file)
         return answer
