@@ -85,18 +85,22 @@ def test_a_key_that_could_be_data_is_not_in_the_pointer() -> None:
     )
 )
 def test_whatever_the_library_writes_is_read_back(value: object) -> None:
+    found, rule = outcome(json.dumps(value).encode())
+
+    assert (rule is None and found == value) or rule == "nesting_too_deep"
+
+
+def outcome(body: bytes) -> tuple[object, str | None]:
+    """The value, or the rule by which the bytes were refused."""
     try:
-        found = parse(json.dumps(value).encode())
+        return parse(body), None
     except StrictJsonError as error:
-        assert error.rule == "nesting_too_deep"
-    else:
-        assert found == value
+        return None, error.rule
 
 
 @settings(deadline=None)
 @given(st.binary(max_size=200))
 def test_any_bytes_are_read_or_refused_by_rule(body: bytes) -> None:
-    try:
-        parse(body)
-    except StrictJsonError as error:
-        assert error.rule in MESSAGES
+    _, rule = outcome(body)
+
+    assert rule is None or rule in MESSAGES

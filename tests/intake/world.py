@@ -9,6 +9,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+import asyncpg
 import httpx
 from joserfc.jwk import ECKey
 
@@ -17,7 +18,10 @@ from intake.wiring import INTAKE
 from services.app import create_app
 from services.auth import sign
 from services.directory import DirectoryCopy
+from services.events.envelope import Event
+from services.ids import new_id
 from services.runtime import Runtime
+from services.service import Received
 
 SAMPLES = Path(__file__).parents[2] / "samples"
 NOW = datetime(2026, 11, 24, 4, tzinfo=UTC)
@@ -91,12 +95,96 @@ async def intake_on(url: str, keys_dir: Path) -> AsyncIterator[tuple[Runtime, ht
     runtime.directory.put("key:test-token", 1, {"use": "token", "jwk": jwk})
     app = create_app(INTAKE, runtime=runtime)
     transport = httpx.ASGITransport(app=app, client=("127.0.0.9", 1))
-    async with app.router.lifespan_context(app):
-        async with httpx.AsyncClient(transport=transport, base_url="http://intake") as client:
-            yield runtime, client
+    async with (
+        app.router.lifespan_context(app),
+        httpx.AsyncClient(transport=transport, base_url="http://intake") as client,
+    ):
+        yield runtime, client
     await runtime.close()
 
 
 def bearer(text: str) -> dict[str, str]:
     """The header of a token."""
     return {"Authorization": f"Bearer {text}"}
+
+
+class Intake:
+    """The running service with short ways to what tests do."""
+
+    def __init__(self, runtime: Runtime, http: httpx.AsyncClient, superuser_url: str) -> None:
+        self.runtime = runtime
+        self.http = http
+        self.superuser_url = superuser_url
+        self._keys = 0
+
+    def key(self) -> dict[str, str]:
+        """A fresh Idempotency-Key."""
+        self._keys += 1
+        return {"Idempotency-Key": f"test-key-{self._keys:012d}"}
+
+    async def post(self, path: str, body: Any, organisation: str = COURT, **headers: str) -> Any:
+        """POST as an organisation's client."""
+        head = {**bearer(token(organisation, *SENDER)), **headers}
+        return await self.http.post(path, json=body, headers=head)
+
+    async def send(self, body: bytes, organisation: str = COURT) -> httpx.Response:
+        """POST a referral's bytes as they are."""
+        head = {**bearer(token(organisation, *SENDER)), "Content-Type": "application/json"}
+        return await self.http.post("/v1/referrals", content=body, headers=head)
+
+    async def get(self, path: str, organisation: str = COURT, *scopes: str) -> httpx.Response:
+        """GET as an organisation's client."""
+        return await self.http.get(path, headers=bearer(token(organisation, *(scopes or SENDER))))
+
+    async def registered(self, reference: str = "R1", **members: Any) -> dict[str, Any]:
+        """A registered case: the answer to its referral."""
+        answer = await self.post("/v1/referrals", referral(reference, **members))
+        assert answer.status_code == 201, answer.text
+        found: dict[str, Any] = answer.json()
+        return found
+
+    async def hear(
+        self, event: Event, sequence: int, *, episode: int = 1, at: datetime | None = None
+    ) -> None:
+        """Handle one event as the consumer would, without Kafka."""
+        async with self.runtime.unit_of_work() as uow:
+            received = Received(
+                data=event,
+                event_id=new_id(),
+                type=event.spec.type,
+                source=f"/{event.spec.owner}",
+                case_id=event.case_id,
+                sequence=sequence,
+                episode=episode,
+                occurred_at=at or uow.now,
+                recorded_at=uow.now,
+                causation_id=None,
+                correlation_id=None,
+                traceparent=None,
+                topic="cases",
+                partition=0,
+                offset=sequence,
+                headers=(),
+            )
+            for subscription in INTAKE.consumes:
+                if subscription.event is type(event):
+                    await subscription.handler(received, uow)
+
+    async def events(self, case_id: str) -> list[dict[str, Any]]:
+        """The outbox of a case: type and data, in order."""
+        rows = await self.runtime.pool.fetch(
+            "SELECT type, data, headers FROM outbox WHERE key = $1 ORDER BY sequence", case_id
+        )
+        return [
+            {"type": row["type"], "headers": dict(row["headers"]), **json.loads(row["data"])}
+            for row in rows
+        ]
+
+    async def counts(self) -> dict[str, int]:
+        """Rows per table, as the superuser sees them."""
+        db = await asyncpg.connect(self.superuser_url)
+        try:
+            names = sorted(INTAKE.metadata.tables)
+            return {name: await db.fetchval(f"SELECT count(*) FROM {name}") for name in names}
+        finally:
+            await db.close()
