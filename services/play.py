@@ -453,7 +453,7 @@ class Play:
         self.settle(self.court, first)
         self.settle(self.court, centre, seconds=0.2)
         self.explain(self.court, offer)
-        case = self.to_the_end(self.court, centre, offer, _loan_promises(due_on))
+        case = self.to_the_end(self.court, centre, offer, loan_promises(due_on))
         say(f"\nThe loan case is closed: {case['outcome']}.\n")
 
         police_case = self.submit_police_case()
@@ -464,7 +464,7 @@ class Play:
         self.teller.follow(handler)
         self.settle(self.police, None)
         self.explain(self.police, offer)
-        case = self.to_the_end(self.police, handler, offer, _wall_promises(due_on))
+        case = self.to_the_end(self.police, handler, offer, wall_promises(due_on))
         say(f"\nThe police case is closed: {case['outcome']}.")
 
     @staticmethod
@@ -478,7 +478,8 @@ def _sentences(decision: dict[str, Any]) -> list[str]:
     return reasons["en"]
 
 
-def _loan_promises(due_on: str) -> list[dict[str, Any]]:
+def loan_promises(due_on: str) -> list[dict[str, Any]]:
+    """Two instalments; debtor and creditor are named by role until the parties are known."""
     return [
         {
             "text": "被申请人分两期归还借款本金，本期21000元。",
@@ -503,7 +504,8 @@ def _loan_promises(due_on: str) -> list[dict[str, Any]]:
     ]
 
 
-def _wall_promises(due_on: str) -> list[dict[str, Any]]:
+def wall_promises(due_on: str) -> list[dict[str, Any]]:
+    """The wall moves back by a day."""
     return [
         {
             "text": "被申请人按丈量结果退让围墙，恢复排水沟。",
