@@ -104,6 +104,7 @@ def parts(runtime: "Runtime", stop: asyncio.Event) -> dict[str, Work]:
 async def run_work(runtime: "Runtime", stop: asyncio.Event) -> None:
     """Run relay, consumers, sequencer, jobs, loops and watchdog until ``stop``."""
     runtime.worker_alive = True
+    runtime.writes_allowed = False  # until the guard has compared topic and outbox
     tasks = [
         asyncio.create_task(_supervise(name, work, stop), name=f"{runtime.service.name}.{name}")
         for name, work in parts(runtime, stop).items()
