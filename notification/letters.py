@@ -160,10 +160,13 @@ def drafts(
     ``copy`` is the case after the event. A template with ``once`` is told for the first of several
     events about the same thing (two terms of two laws, one acceptance).
     """
+    about = [t for t in templates if type(event).__name__ in t.events]
+    if not about:
+        return
     known = facts(event, copy)
     keys = standing_keys(event)
-    for template in templates:
-        if type(event).__name__ not in template.events or not _applies(template, known):
+    for template in about:
+        if not _applies(template, known):
             continue
         once = f"{template.code}:{known.get(template.once)}" if template.once else None
         if once and once in copy.facts.get("told", ()):

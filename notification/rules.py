@@ -1,6 +1,6 @@
 """Who hears of an event, and which facts it replaces: pure decisions over events and the copy."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -66,57 +66,83 @@ def connections_of(
     return answer
 
 
+def _offer(event: Any) -> tuple[str, ...]:
+    return (f"offer:{event.assignment_id}",)
+
+
+def _turn(event: Any) -> tuple[str, ...]:
+    return (f"offer:{event.assignment_id}", f"turn:{event.assignment_id}")
+
+
+def _session(event: Any) -> tuple[str, ...]:
+    return (f"session:{event.session_id}",)
+
+
+def _obligation(event: Any) -> tuple[str, ...]:
+    return (f"obligation:{event.obligation_id}",)
+
+
+def _linkage(event: Any) -> tuple[str, ...]:
+    return (f"linkage:{event.linkage_id}",)
+
+
+def _clock(event: Any) -> tuple[str, ...]:
+    return (f"clock:{event.deadline.clock_id}",)
+
+
+def _alarm(event: Any) -> tuple[str, ...]:
+    """A warning or a miss also rests on the act it is about: done, it need not be told."""
+    deadline: routing.Deadline = event.deadline
+    keys = _clock(event)
+    if deadline.kind == "obligation" and deadline.subject_id:
+        keys += (f"obligation:{deadline.subject_id}",)
+    if deadline.kind == "acceptance" and deadline.subject_id:
+        keys += (f"offer:{deadline.subject_id}",)
+    return keys
+
+
+_STANDING: Final[Mapping[type[Event], Callable[[Any], tuple[str, ...]]]] = {
+    routing.AssignmentOffered: _offer,
+    mediation.AssignmentObjected: _offer,
+    mediation.AssignmentAccepted: _turn,
+    mediation.AssignmentDeemedAccepted: _turn,
+    mediation.AssignmentReturned: _turn,
+    mediation.AssignmentEnded: _turn,
+    routing.AssignmentRecalled: _turn,
+    mediation.SessionScheduled: _session,
+    mediation.SessionMoved: _session,
+    mediation.SessionCancelled: _session,
+    mediation.SessionHeld: _session,
+    mediation.ObligationPerformed: _obligation,
+    mediation.ObligationBreached: _obligation,
+    mediation.ObligationsChanged: lambda e: tuple(
+        f"obligation:{o.obligation_id}" for o in e.obligations
+    ),
+    mediation.MediationEnded: lambda e: ("mediation",),
+    intake.CaseClosed: lambda e: ("closing",),
+    intake.CaseReopened: lambda e: ("closing",),
+    routing.LinkageRequested: _linkage,
+    routing.LinkageAnswered: _linkage,
+    routing.LinkageCancelled: _linkage,
+    routing.DeadlineStarted: _clock,
+    routing.DeadlinePaused: _clock,
+    routing.DeadlineResumed: _clock,
+    routing.DeadlineChanged: _clock,
+    routing.DeadlineApproaching: _alarm,
+    routing.DeadlineMissed: _alarm,
+    routing.DeadlineMissWithdrawn: _clock,
+    routing.DeadlineStopped: _clock,
+}
+
+
 def standing_keys(event: Event) -> tuple[str, ...]:
     """The facts whose latest word this event is.
 
     A message stands as long as its event is still the latest word on every fact it rests on; a
     reminder of a payment dies with the payment, a session's notice with its move.
     """
-    if isinstance(event, routing.AssignmentOffered | mediation.AssignmentObjected):
-        return (f"offer:{event.assignment_id}",)
-    if isinstance(
-        event,
-        mediation.AssignmentAccepted
-        | mediation.AssignmentDeemedAccepted
-        | mediation.AssignmentReturned
-        | mediation.AssignmentEnded
-        | routing.AssignmentRecalled,
-    ):
-        return (f"offer:{event.assignment_id}", f"turn:{event.assignment_id}")
-    if isinstance(
-        event,
-        mediation.SessionScheduled
-        | mediation.SessionMoved
-        | mediation.SessionCancelled
-        | mediation.SessionHeld,
-    ):
-        return (f"session:{event.session_id}",)
-    if isinstance(event, mediation.ObligationPerformed | mediation.ObligationBreached):
-        return (f"obligation:{event.obligation_id}",)
-    if isinstance(event, mediation.ObligationsChanged):
-        return tuple(f"obligation:{o.obligation_id}" for o in event.obligations)
-    if isinstance(event, mediation.MediationEnded):
-        return ("mediation",)
-    if isinstance(event, intake.CaseClosed | intake.CaseReopened):
-        return ("closing",)
-    if isinstance(event, routing.LinkageRequested | routing.LinkageAnswered):
-        return (f"linkage:{event.linkage_id}",)
-    if isinstance(event, routing.LinkageCancelled):
-        return (f"linkage:{event.linkage_id}",)
-    deadline = getattr(event, "deadline", None)
-    if isinstance(deadline, routing.Deadline):
-        return _clock_keys(event, deadline)
-    return ()
-
-
-def _clock_keys(event: Event, deadline: routing.Deadline) -> tuple[str, ...]:
-    keys: tuple[str, ...] = (f"clock:{deadline.clock_id}",)
-    if isinstance(event, routing.DeadlineApproaching | routing.DeadlineMissed):
-        if deadline.kind == "obligation" and deadline.subject_id:
-            keys += (f"obligation:{deadline.subject_id}",)
-        if deadline.kind == "acceptance" and deadline.subject_id:
-            keys += (f"offer:{deadline.subject_id}",)
-    return keys
+    keys = _STANDING.get(type(event))
+    return keys(event) if keys else ()
 
 
 def structured(attributes: Mapping[str, str], data: Mapping[str, Any]) -> dict[str, Any]:
