@@ -218,12 +218,13 @@ class Cluster:
         ]
         if bindings:
             self._wait(self.admin.create_acls(bindings, request_timeout=SECONDS), "")
+        any_of: Any = None
         everything = AclBindingFilter(
             ResourceType.ANY,
-            None,
+            any_of,
             ResourcePatternType.ANY,
-            None,
-            None,
+            any_of,
+            any_of,
             AclOperation.ANY,
             AclPermissionType.ANY,
         )

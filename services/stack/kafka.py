@@ -167,7 +167,7 @@ class Kafka:
         except OSError:
             return False
 
-    def wait(self, alive: "subprocess.Popen[bytes] | None" = None, seconds: float = 90.0) -> None:
+    def wait(self, alive: "subprocess.Popen[bytes] | None" = None, seconds: float = 180.0) -> None:
         """Wait until it answers; a broker that ended meanwhile is an error with a sentence."""
         end = time.monotonic() + seconds
         while not self.answers():

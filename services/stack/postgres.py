@@ -217,7 +217,7 @@ class Postgres:
         except OSError:
             return False
 
-    def wait(self, alive: "subprocess.Popen[bytes] | None" = None, seconds: float = 60.0) -> None:
+    def wait(self, alive: "subprocess.Popen[bytes] | None" = None, seconds: float = 120.0) -> None:
         """Wait until it answers; a server that ended meanwhile is an error with a sentence."""
         end = time.monotonic() + seconds
         while not self.answers():
