@@ -11,6 +11,7 @@ from routing.handlers import linking, settling
 from routing.repository import Row, case_of
 from services.auth import Caller
 from services.errors import FieldError, Forbidden, Invalid
+from services.events.envelope import Code, Slug
 from services.service import Command
 from services.unit_of_work import UnitOfWork
 
@@ -44,8 +45,8 @@ class LinkageData(CommandData):
 
     case_id: UUID
     kind: str = Field("evidence", pattern="^evidence$")
-    asked: schemas.Code
-    items: list[schemas.Slug] = Field(min_length=1, max_length=20)
+    asked: Code
+    items: list[Slug] = Field(min_length=1, max_length=20)
     legal_basis: str = Field(min_length=2, max_length=200)
     answer_by: AwareDatetime | None = None
 

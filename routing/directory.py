@@ -53,4 +53,4 @@ def chain_of(runtime: "Runtime", place: str) -> tuple[str, ...]:
 
 def kind_of(runtime: "Runtime", code: str) -> str:
     """The kind of an organisation; empty when it is not known."""
-    return (runtime.directory.organisation(code) or {}).get("kind", "")
+    return str((runtime.directory.organisation(code) or {}).get("kind", ""))

@@ -90,7 +90,7 @@ async def import_values(uow: UnitOfWork, values: Mapping[str, list[Value]]) -> d
     organisations = {
         item["code"]: organisation_value(
             item,
-            item.get("mediators", held.get(item["code"], {}).get("mediators", 0)),
+            int(item.get("mediators", held.get(item["code"], {}).get("mediators", 0)) or 0),
             speakers.get(item["code"], ()),
         )
         for item in values.get("organisations", ())
@@ -139,7 +139,7 @@ async def import_directory(runtime: "Runtime", folder: Path) -> dict[str, Any]:
     return {kind: len(keys) for kind, keys in answer.items()}
 
 
-# -- connections and clients ---------------------------------------------------------------------------
+# -- connections and clients ----------------------------------------------------------------------
 
 
 def digest(secret: str) -> bytes:
@@ -215,7 +215,7 @@ async def add_connection(
     return entry
 
 
-# -- daily -----------------------------------------------------------------------------------------------
+# -- daily ----------------------------------------------------------------------------------------
 
 
 async def republish(runtime: "Runtime") -> int:

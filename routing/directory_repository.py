@@ -19,7 +19,7 @@ TABLES: Final[dict[str, tuple[str, str, tuple[str, ...]]]] = {
 async def values_of(db: asyncpg.Connection | asyncpg.Pool, kind: str) -> dict[str, Value]:
     """Every value of one kind by its key."""
     table, key, _ = TABLES[kind]
-    rows = await db.fetch(f"SELECT {key} AS key, value FROM {table}")  # noqa: S608 - names are ours
+    rows = await db.fetch(f"SELECT {key} AS key, value FROM {table}")
     return {row["key"]: row["value"] for row in rows}
 
 
@@ -41,7 +41,7 @@ async def put(db: asyncpg.Connection, kind: str, values: Mapping[str, Value], ve
     await db.execute(
         f"""INSERT INTO {table} ({listed})
             SELECT {listed} FROM jsonb_populate_recordset(NULL::{table}, $1::jsonb)
-            ON CONFLICT ({key}) DO UPDATE SET {sets}, recorded_at = now()""",  # noqa: S608
+            ON CONFLICT ({key}) DO UPDATE SET {sets}, recorded_at = now()""",
         rows,
     )
 

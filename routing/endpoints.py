@@ -59,7 +59,7 @@ def router() -> APIRouter:
 _router = APIRouter()
 
 
-# -- tokens ----------------------------------------------------------------------------------------------
+# -- tokens ---------------------------------------------------------------------------------------
 
 _TOKEN_FORM = {
     "requestBody": {
@@ -130,7 +130,8 @@ async def issue_token(request: Request) -> Any:
     row = await directory_repository.client_of(runtime.pool, name) if "\0" not in name else None
     if not hmac.compare_digest(row["secret_sha256"] if row else bytes(32), digest(secret)):
         return _refused("invalid_client", Unauthenticated())
-    assert row is not None
+    if row is None:
+        return _refused("invalid_client", Unauthenticated())
     scopes = set(form["scope"].split()) if form.get("scope") else set(row["scopes"])
     if not scopes <= set(row["scopes"]):
         return _refused("invalid_scope", Malformed("the client does not have that scope"))
@@ -156,7 +157,7 @@ async def read_keys(request: Request) -> dict[str, Any]:
     return {"keys": [key["jwk"] for key in keys if key.get("use") == "token"]}
 
 
-# -- directory -------------------------------------------------------------------------------------------
+# -- directory ------------------------------------------------------------------------------------
 
 DirectoryReader = Annotated[Caller, requires("directory:read")]
 
@@ -285,7 +286,7 @@ async def import_directory(
     return await import_values(uow, body.model_dump(mode="json", exclude_unset=True))
 
 
-# -- rules and decisions -----------------------------------------------------------------------------------
+# -- rules and decisions --------------------------------------------------------------------------
 
 DecisionReader = Annotated[Caller, requires("decision:read")]
 
@@ -369,7 +370,7 @@ async def override_decision(
     return _decision_view(_found(row))
 
 
-# -- turns -------------------------------------------------------------------------------------------------
+# -- turns ----------------------------------------------------------------------------------------
 
 AssignmentWriter = Annotated[Caller, requires("assignment:write")]
 
@@ -492,7 +493,7 @@ async def decide_objection(
     return _found(await repository.turn_of(uow.db, assignment_id))
 
 
-# -- settlements -------------------------------------------------------------------------------------------
+# -- settlements ----------------------------------------------------------------------------------
 
 ConferenceReader = Annotated[Caller, requires("conference:read")]
 
@@ -547,7 +548,7 @@ async def read_conference(
     return await _mine(uow, caller, row, "members")
 
 
-# -- linkages ----------------------------------------------------------------------------------------------
+# -- linkages -------------------------------------------------------------------------------------
 
 LinkageReader = Annotated[Caller, requires("linkage:read")]
 LinkageWriter = Annotated[Caller, requires("linkage:write")]
@@ -645,7 +646,7 @@ async def cancel_linkage(
     return await _linkage(uow, linkage_id, response)
 
 
-# -- clocks ------------------------------------------------------------------------------------------------
+# -- clocks ---------------------------------------------------------------------------------------
 
 ClockReader = Annotated[Caller, requires("clock:read")]
 ClockWriter = Annotated[Caller, requires("clock:write")]

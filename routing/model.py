@@ -6,8 +6,23 @@ from typing import Any, Final
 
 # What may never weigh in a choice (service-checklists 2.2); checked when facts are built.
 FORBIDDEN_INPUTS: Final = frozenset(
-    "channel petition_count call_count party_post residence past_outcomes media_tag leader_note "
-    "first_time prior_rounds petitioners score colour label grade".split()
+    [
+        "channel",
+        "petition_count",
+        "call_count",
+        "party_post",
+        "residence",
+        "past_outcomes",
+        "media_tag",
+        "leader_note",
+        "first_time",
+        "prior_rounds",
+        "petitioners",
+        "score",
+        "colour",
+        "label",
+        "grade",
+    ]
 )
 
 

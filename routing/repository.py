@@ -50,7 +50,7 @@ class Writes:
 def _write(table: str, n: int, columns: list[str]) -> str:
     names = ", ".join(f'"{column}"' for column in columns)
     text = (
-        f"w{n} AS (INSERT INTO {table} ({names}) "  # noqa: S608 - names come from the code
+        f"w{n} AS (INSERT INTO {table} ({names}) "
         f"SELECT {names} FROM jsonb_populate_recordset(NULL::{table}, ${n}::jsonb)"
     )
     key = _TABLES[table]
@@ -60,7 +60,7 @@ def _write(table: str, n: int, columns: list[str]) -> str:
     return text + ")"
 
 
-# -- cases -----------------------------------------------------------------------------------------
+# -- cases ----------------------------------------------------------------------------------------
 
 
 async def case_of(db: asyncpg.Connection, case_id: UUID) -> Row | None:
@@ -105,11 +105,12 @@ async def loads_of(
               (SELECT jsonb_object_agg(organisation, n) FROM (
                  SELECT organisation, count(*) AS n FROM assignment
                  WHERE organisation = ANY($1::text[]) AND state IN {OPEN_TURNS}
-                 GROUP BY organisation) AS counted) AS loads""",  # noqa: S608 - a constant
+                 GROUP BY organisation) AS counted) AS loads""",
         list(organisations),
         referral_id,
     )
-    assert row is not None
+    if row is None:
+        return {}, None
     return row["loads"] or {}, row["reference"]
 
 
@@ -125,7 +126,7 @@ async def refused_by(db: asyncpg.Connection, case_id: UUID, episode: int) -> lis
     return [row["organisation"] for row in rows]
 
 
-# -- turns -----------------------------------------------------------------------------------------
+# -- turns ----------------------------------------------------------------------------------------
 
 
 async def turn_of(db: asyncpg.Connection, assignment_id: UUID) -> Row | None:
@@ -137,7 +138,7 @@ async def turn_of(db: asyncpg.Connection, assignment_id: UUID) -> Row | None:
 async def open_turn(db: asyncpg.Connection, case_id: UUID) -> Row | None:
     """The turn that is open now; there is one at most."""
     row = await db.fetchrow(
-        f"SELECT * FROM assignment WHERE case_id = $1 AND state IN {OPEN_TURNS}",  # noqa: S608
+        f"SELECT * FROM assignment WHERE case_id = $1 AND state IN {OPEN_TURNS}",
         case_id,
     )
     return dict(row) if row else None
@@ -154,7 +155,7 @@ async def current_turn_of(db: asyncpg.Connection, case_id: UUID, episode: int) -
     return dict(row) if row else None
 
 
-# -- participations ----------------------------------------------------------------------------------
+# -- participations -------------------------------------------------------------------------------
 
 
 async def participations_of(
@@ -170,7 +171,7 @@ async def participations_of(
     return [dict(row) for row in rows]
 
 
-# -- decisions and settlements -----------------------------------------------------------------------
+# -- decisions and settlements --------------------------------------------------------------------
 
 
 async def decision_of(db: asyncpg.Connection, decision_id: UUID) -> Row | None:
@@ -201,7 +202,7 @@ async def conference_of(db: asyncpg.Connection, conference_id: UUID) -> Row | No
     return dict(row) if row else None
 
 
-# -- linkages ------------------------------------------------------------------------------------------
+# -- linkages -------------------------------------------------------------------------------------
 
 
 async def linkage_of(db: asyncpg.Connection, linkage_id: UUID) -> Row | None:
@@ -218,7 +219,7 @@ async def open_linkages(db: asyncpg.Connection, case_id: UUID) -> list[Row]:
     return [dict(row) for row in rows]
 
 
-# -- clocks --------------------------------------------------------------------------------------------
+# -- clocks ---------------------------------------------------------------------------------------
 
 
 async def clock_of(db: asyncpg.Connection, clock_id: UUID) -> Row | None:
@@ -283,7 +284,7 @@ async def due_clocks(pool: asyncpg.Pool, before: datetime, limit: int) -> list[a
     rows: list[asyncpg.Record] = await pool.fetch(
         f"""SELECT id, case_id, kind FROM clock c
             WHERE state = 'running' AND due_at <= $1 AND {_NOT_PARKED}
-            ORDER BY due_at LIMIT $2""",  # noqa: S608 - a constant
+            ORDER BY due_at LIMIT $2""",
         before,
         limit,
     )
@@ -295,7 +296,7 @@ async def clocks_to_warn(pool: asyncpg.Pool, now: datetime, limit: int) -> list[
     rows: list[asyncpg.Record] = await pool.fetch(
         f"""SELECT id, case_id FROM clock c
             WHERE state = 'running' AND warn_at IS NOT NULL AND warn_at <= $1 AND {_NOT_PARKED}
-            ORDER BY warn_at LIMIT $2""",  # noqa: S608 - a constant
+            ORDER BY warn_at LIMIT $2""",
         now,
         limit,
     )
@@ -323,7 +324,7 @@ async def oldest_unfired_seconds(pool: asyncpg.Pool, now: datetime) -> float:
     return max(0.0, (now - due).total_seconds()) if due else 0.0
 
 
-# -- lists ---------------------------------------------------------------------------------------------
+# -- lists ----------------------------------------------------------------------------------------
 
 _LISTS: Final = {
     "decision": ("case_id",),
@@ -353,14 +354,13 @@ async def list_rows(
         arguments.append(after)
         where.append(f"t.id > ${len(arguments)}")
     rows = await db.fetch(
-        f"SELECT t.* FROM {table} t WHERE {' AND '.join(where)} "  # noqa: S608 - names are ours
-        "ORDER BY t.id LIMIT $2",
+        f"SELECT t.* FROM {table} t WHERE {' AND '.join(where)} ORDER BY t.id LIMIT $2",
         *arguments,
     )
     return [dict(row) for row in rows]
 
 
-# -- what must hold --------------------------------------------------------------------------------------
+# -- what must hold -------------------------------------------------------------------------------
 
 
 async def broken_invariants(pool: asyncpg.Pool) -> list[str]:
@@ -386,6 +386,6 @@ async def broken_invariants(pool: asyncpg.Pool) -> list[str]:
             SELECT c.case_number, c.case_id, 'is closed, but a clock still runs: replay the case'
             FROM routed_case c JOIN clock k USING (case_id)
             WHERE c.state = 'closed' AND k.state = 'running'
-            LIMIT 1000"""  # noqa: S608 - a constant
+            LIMIT 1000"""
     )
     return [f"case {row['case_number'] or row['case_id']} {row['fault']}" for row in rows]

@@ -29,14 +29,14 @@ class View(BaseModel):
     model_config = ConfigDict(from_attributes=True)
 
 
-# -- tokens and directory ----------------------------------------------------------------------------
+# -- tokens and directory -------------------------------------------------------------------------
 
 
 class TokenView(View):
     """An access token (RFC 6749, section 5.1)."""
 
     access_token: str
-    token_type: Literal["Bearer"] = "Bearer"
+    token_type: Literal["Bearer"] = "Bearer"  # noqa: S105  (RFC 6749 5.1: the kind of token)
     expires_in: int
     scope: str
 
@@ -188,7 +188,7 @@ class ImportView(View):
     calendars: list[str]
 
 
-# -- decisions ------------------------------------------------------------------------------------------
+# -- decisions ------------------------------------------------------------------------------------
 
 
 class Sentences(View):
@@ -253,7 +253,7 @@ class RuleSetsView(View):
     items: list[RuleSetView]
 
 
-# -- turns ----------------------------------------------------------------------------------------------
+# -- turns ----------------------------------------------------------------------------------------
 
 
 class AssignmentView(View):
@@ -322,7 +322,7 @@ class ConferenceView(View):
     recorded_at: Wire
 
 
-# -- linkages -------------------------------------------------------------------------------------------
+# -- linkages -------------------------------------------------------------------------------------
 
 
 class LinkageIn(Body):
@@ -373,7 +373,7 @@ class LinkageView(View):
     version: int
 
 
-# -- clocks ---------------------------------------------------------------------------------------------
+# -- clocks ---------------------------------------------------------------------------------------
 
 
 class PauseView(View):

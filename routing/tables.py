@@ -1,4 +1,4 @@
-"""The tables of routing: directory, routed cases, decisions, turns, linkages, settlements, clocks."""
+"""The tables of routing: directory, cases, decisions, turns, linkages, settlements, clocks."""
 
 from typing import Final
 
@@ -10,7 +10,7 @@ from services.tables import instant, new_metadata
 METADATA: Final = new_metadata()
 
 
-def _directory_table(name: str, key: str, *columns: sa.Column[object]) -> sa.Table:
+def _directory_table(name: str, key: str, *columns: sa.schema.SchemaItem) -> sa.Table:
     return sa.Table(
         name,
         METADATA,

@@ -1,7 +1,7 @@
 """Counting legal time: days, working days, months and hours in China, from dated year files.
 
-Pure functions. Rules T-01 to T-06 of the procedural rules (民法典 201-203, 民诉法 85): the first day
-is not counted; a month ends on the corresponding day, or the month's last; a last day that is a
+Pure functions. Rules T-01 to T-06 of the procedural rules (民法典 201-203, 民诉法 85): the first
+day is not counted; a month ends on the corresponding day, or the month's last; a last day that is a
 rest day moves to the next working day; the last day ends at 24:00, so ``due_at`` is exclusive; a
 period in hours starts at its own hour and never rolls; a period in custody never rolls.
 """

@@ -127,11 +127,13 @@ def draft(name: str) -> Path:
     operations.extend(
         ops.ExecuteSQLOp(statement.strip()) for statement in (*CHASSIS_DDL, *service.extra_ddl)
     )
-    context = MigrationContext.configure(dialect=postgresql.dialect())
+    dialect = postgresql.dialect()  # type: ignore[no-untyped-call]  # untyped there
+    context = MigrationContext.configure(dialect=dialect)
     code = render_python_code(
         ops.UpgradeOps(ops=operations), migration_context=context, sqlalchemy_module_prefix="sa."
     )
-    body = "\n".join("    " + line.removeprefix("    ") if line else "" for line in code.splitlines())
+    lines = [line.removeprefix("    ") for line in code.splitlines()]
+    body = "\n".join(f"    {line}" if line else "" for line in lines)
     folder = ROOT / name / "migrations" / "versions"
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / "0001_create_tables.py"

@@ -193,7 +193,7 @@ async def override(
     return found
 
 
-# -- settlement, in its order ------------------------------------------------------------------------
+# -- settlement, in its order ---------------------------------------------------------------------
 
 
 async def settle(

@@ -323,7 +323,7 @@ async def stop_clocks(
     await writes.write(uow.db)
 
 
-# -- the case itself --------------------------------------------------------------------------------
+# -- the case itself ------------------------------------------------------------------------------
 
 
 async def corrected(uow: UnitOfWork, case_id: UUID, changes: dict[str, Any]) -> None:

@@ -175,7 +175,7 @@ def _deadlines() -> dict[str, Deadline]:
     with (DATA / "deadlines.csv").open(encoding="utf-8", newline="") as file:
         return {
             row["id"]: Deadline(
-                **{
+                **{  # type: ignore[arg-type]  # columns and members have the same names
                     **row,
                     "n": int(row["n"]),
                     "exclude": tuple(filter(None, row["exclude"].split("|"))),

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -64,6 +65,9 @@ class Relay:
         self._missing: dict[str, float] = {}
         self._republish_at = 0.0
         self._careful = False
+        # While Kafka acknowledges one batch, the next is read and the one before is stamped.
+        self._ahead: asyncio.Task[list[Row]] | None = None
+        self._stamping: asyncio.Task[int] | None = None
 
     async def run(self, stop: asyncio.Event) -> None:
         """Relay until told to stop; any failure of the producer makes a new one."""
@@ -71,7 +75,7 @@ class Relay:
         try:
             while not stop.is_set():
                 try:
-                    if await self.step():
+                    if await self.step() or self._ahead:
                         wait_seconds = 0.1
                     else:
                         await woken(self.runtime.outbox_wakeup, IDLE_SECONDS)
@@ -82,31 +86,42 @@ class Relay:
                     await pause(stop, wait_seconds)
                     wait_seconds = min(wait_seconds * 2, 3)
         finally:
+            with contextlib.suppress(Exception):
+                await self._settle()
             await self._drop_producer()
             with contextlib.suppress(Exception):
                 await asyncio.wait_for(self.lease.release(), 2)
 
     async def step(self) -> int:
-        """One round: renew the lease, send what is unstamped, stamp it. Answers how many rows."""
+        """One round: renew the lease, send what is unstamped. Answers how many rows were stamped."""
         if not await self.lease.renew():
             await asyncio.sleep(IDLE_SECONDS)
-            return 0
+            return await self._settle()
         if self.lease.taken_over:
             self._republish_at = 0.0
         producer = await self._running_producer()
         if time.monotonic() > self._republish_at:
             await self._republish_directory(producer)
-        rows = await self._unstamped()
+        rows = await self._next_rows()
         failpoint("relay.after_select")
         if not rows:
             self._careful = False
-            return 0
+            return await self._settle()
         if self._careful:
+            await self._settle()
             await self._one_by_one(producer, rows)
             self._careful = False
-        else:
-            await self._pipelined(producer, rows)
-        return len(rows)
+            return len(rows)
+        return await self._pipelined(producer, rows)
+
+    async def _next_rows(self) -> list[Row]:
+        ahead, self._ahead = self._ahead, None
+        return await (ahead or self._unstamped())
+
+    async def _settle(self) -> int:
+        """Wait until the batch before is stamped."""
+        stamping, self._stamping = self._stamping, None
+        return await stamping if stamping else 0
 
     async def _running_producer(self) -> AIOKafkaProducer:
         if self._producer is None:
@@ -121,27 +136,33 @@ class Relay:
         return self._producer
 
     async def _drop_producer(self) -> None:
+        for task in (self._ahead, self._stamping):
+            if task is not None:
+                task.cancel()
+                await asyncio.gather(task, return_exceptions=True)
+        self._ahead = self._stamping = None
         producer, self._producer = self._producer, None
         await kafka.close(producer)
 
-    async def _unstamped(self) -> list[Row]:
+    async def _unstamped(self, in_flight: Sequence[int] = ()) -> list[Row]:
         """Unstamped rows in id order, without keys that are held and topics that are not there."""
         now = time.monotonic()
         self._missing = {topic: until for topic, until in self._missing.items() if until > now}
         rows = await self.pool.fetch(
             """SELECT o.id, o.topic, o.key, o.headers, o.data FROM outbox o
                WHERE o.published_at IS NULL AND o.held_reason IS NULL
-                 AND o.topic <> ALL($1::text[])
+                 AND o.topic <> ALL($1::text[]) AND o.id <> ALL($3::bigint[])
                  AND NOT EXISTS (
                    SELECT 1 FROM outbox h WHERE h.topic = o.topic AND h.key = o.key
                      AND h.held_reason IS NOT NULL AND h.published_at IS NULL AND h.id < o.id)
                ORDER BY o.id LIMIT $2""",
             list(self._missing),
             BATCH,
+            in_flight,
         )
         return [Row(*row) for row in rows]
 
-    async def _pipelined(self, producer: AIOKafkaProducer, rows: list[Row]) -> None:
+    async def _pipelined(self, producer: AIOKafkaProducer, rows: list[Row]) -> int:
         sent: list[tuple[Row, asyncio.Future[RecordMetadata]]] = []
         left_out: set[tuple[str, str]] = set()
         async with asyncio.timeout(ACK_SECONDS):
@@ -156,6 +177,9 @@ class Relay:
                     left_out.add((row.topic, row.key))
                     await self._hold(row, error)
             failpoint("relay.after_send")
+            stamped = await self._settle()
+            if len(sent) == BATCH:
+                self._ahead = asyncio.create_task(self._unstamped([row.id for row in rows]))
             results = await asyncio.gather(*(f for _, f in sent), return_exceptions=True)
         failpoint("relay.after_ack")
         acknowledged = [
@@ -163,10 +187,15 @@ class Relay:
             for (row, _), result in zip(sent, results, strict=True)
             if not isinstance(result, BaseException)
         ]
-        await self._stamp(acknowledged)
+        if self._ahead is not None:
+            self._stamping = asyncio.create_task(self._stamp(acknowledged))
+        else:
+            stamped += await self._stamp(acknowledged)
         for result in results:
             if isinstance(result, BaseException):
+                stamped += await self._settle()
                 raise _as_away(result)
+        return stamped
 
     async def _one_by_one(self, producer: AIOKafkaProducer, rows: list[Row]) -> None:
         """After a failure: each record alone, so that the one that is refused shows itself."""
@@ -223,10 +252,10 @@ class Relay:
             reason,
         )
 
-    async def _stamp(self, acknowledged: list[tuple[int, RecordMetadata]]) -> None:
-        """Write where each row stands; of two copies the first place counts."""
+    async def _stamp(self, acknowledged: list[tuple[int, RecordMetadata]]) -> int:
+        """Write where each row stands; of two copies the first place counts. Answers how many."""
         if not acknowledged:
-            return
+            return 0
         await self.pool.execute(
             """UPDATE outbox o SET published_at = coalesce(o.published_at, clock_timestamp()),
                  partition = s.partition, "offset" = s."offset", held_reason = NULL
@@ -240,6 +269,7 @@ class Relay:
         failpoint("relay.after_stamp")
         EVENTS_PUBLISHED.labels(self.runtime.service.name).inc(len(acknowledged))
         self.runtime.progress["last_publication_monotonic"] = time.monotonic()
+        return len(acknowledged)
 
     async def _republish_directory(self, producer: AIOKafkaProducer) -> None:
         """Send the last value of each directory key again: after a takeover and once a day.

@@ -1,5 +1,6 @@
 """Counting legal time: the golden dates of the procedural rules, and what always holds."""
 
+import itertools
 from datetime import UTC, date, datetime, time, timedelta
 
 import pytest
@@ -213,4 +214,4 @@ def test_merged_pauses_are_apart_and_in_order(pairs: list[tuple[datetime, dateti
     merged = merge(pairs)
 
     assert all(start < end for start, end in merged)
-    assert all(a[1] < b[0] for a, b in zip(merged, merged[1:], strict=False))
+    assert all(a[1] < b[0] for a, b in itertools.pairwise(merged))

@@ -11,6 +11,7 @@ from services.messaging.commands import KNOWN, CommandConsumer, consume_commands
 from services.messaging.directory_reader import read_directory
 from services.messaging.kafka import Incoming
 from services.messaging.relay import run_relay
+from services.service import NAMES, load
 from tests.fixtures.messaging import Crash, a_change, a_runtime, a_service, crash, running, until
 from tests.fixtures.servers import CONNECTIONS
 
@@ -43,8 +44,11 @@ def test_a_type_nobody_knows_is_invalid_and_says_where():
     assert read_command(a_record(headers)).problem.errors[0].pointer == "/ce_type"
 
 
-def test_every_known_command_has_a_service_and_a_scope():
-    assert {service for service, _ in KNOWN.values()} <= {"intake", "routing", "mediation"}
+@pytest.mark.parametrize("name", NAMES)
+def test_every_known_command_has_its_service_and_no_service_has_another(name):
+    mine = {command for command, (service, _) in KNOWN.items() if service == name}
+
+    assert set(load(name).commands) == mine
 
 
 # -- real servers ---------------------------------------------------------------------------------
