@@ -15,7 +15,7 @@ from services.events.routing import (
 )
 from tests.mediation.world import CENTRE, COMMITTEE, COURT, Case, World
 
-pytestmark = pytest.mark.postgres
+pytestmark = [pytest.mark.postgres, pytest.mark.asyncio(loop_scope="module")]
 
 
 def path(case: Case, act: str = "") -> str:

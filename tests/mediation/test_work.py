@@ -19,7 +19,7 @@ from services.ids import new_id
 from services.service import Command
 from tests.mediation.world import CENTRE, COMMITTEE, COURT, Case, World
 
-pytestmark = pytest.mark.postgres
+pytestmark = [pytest.mark.postgres, pytest.mark.asyncio(loop_scope="module")]
 ANNE, BEN = "330681-CE-0001-s5", "330681-CE-0001-s6"
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+import asyncpg
 import httpx
 import orjson
 from joserfc.jwk import ECKey
@@ -66,12 +67,27 @@ class Case:
 class World:
     """One service, one database, any number of callers."""
 
-    def __init__(self, runtime: Runtime, client: httpx.AsyncClient, key: ECKey) -> None:
+    def __init__(
+        self, runtime: Runtime, client: httpx.AsyncClient, key: ECKey, migrator_url: str
+    ) -> None:
         self.runtime = runtime
+        self.migrator_url = migrator_url
         self.http = client
         self.key = key
         self.events = CaseEvents(runtime)
         self.now = datetime.now(UTC).replace(microsecond=0)
+
+    async def begin_anew(self) -> None:
+        """Empty every table but the roster and the directory."""
+        self.now = datetime.now(UTC).replace(microsecond=0)
+        kept = {"staff", "directory_entry"}
+        tables = ", ".join(t for t in MEDIATION.metadata.tables if t not in kept)
+        owner = await asyncpg.connect(self.migrator_url)
+        try:
+            await owner.execute(f"TRUNCATE {tables}")
+            await owner.execute("DELETE FROM staff WHERE staff_id LIKE '%-s99'")
+        finally:
+            await owner.close()
 
     # -- calls -----------------------------------------------------------------------------
 
@@ -393,7 +409,7 @@ async def a_world(postgres: PostgresServer, keys_dir: Path) -> AsyncIterator[Wor
         app.state.runtime = runtime
         transport = httpx.ASGITransport(app=app, raise_app_exceptions=False)
         async with httpx.AsyncClient(transport=transport, base_url="http://mediation") as client:
-            yield World(runtime, client, key)
+            yield World(runtime, client, key, database.migrator_url)
     finally:
         await runtime.close()
         await postgres.drop(database)
