@@ -146,8 +146,12 @@ async def ready(runtime: Runtime) -> tuple[bool, dict[str, Any]]:
         answer[name] = value
         telemetry.FIGURE.labels(runtime.service.name, name).set(value)
     answer |= {k: v for k, v in runtime.progress.items() if isinstance(v, int | float | str | bool)}
+    # Without a key of the directory no token can be verified: every request would get a 401.
+    answer["token_keys"] = sum(
+        k.get("use") == "token" for k in runtime.directory.all("key").values()
+    )
     fine = runtime.writes_allowed and not runtime.progress.get("stalled", False)
-    return fine, answer
+    return fine and answer["token_keys"] > 0, answer
 
 
 def create_app(service: Service, *, work: bool = False, runtime: Runtime | None = None) -> FastAPI:
