@@ -121,6 +121,34 @@ class CaseConsumer(GroupConsumer):
         await self._committed(tally)
         return done
 
+    async def handle_together(
+        self, batch: dict[TopicPartition, list[Incoming]]
+    ) -> dict[TopicPartition, int]:
+        """The same for several partitions at once; a failure leaves nothing behind."""
+        events, tally = self.events, Tally()
+        topic = next(iter(batch)).topic
+        done: dict[TopicPartition, int] = {}
+        until = time.monotonic() + BATCH_SECONDS
+        async with transaction(self.runtime) as (db, now):
+            expected = {place.partition: records[0].offset for place, records in batch.items()}
+            await self.positions.lock_all(db, topic, expected)
+            memory = await events.remember(db, [r for records in batch.values() for r in records])
+            for place, records in batch.items():
+                for count, record in enumerate(records, 1):
+                    await events.take(db, memory, record, now, tally)
+                    done[place] = count
+                    if time.monotonic() > until:
+                        break
+                if time.monotonic() > until:
+                    break
+            await memory.save()
+            next_offsets = {p.partition: batch[p][n - 1].offset + 1 for p, n in done.items()}
+            await self.positions.move_all(db, topic, next_offsets)
+            failpoint("consumer.after_effect")
+        failpoint("consumer.after_commit")
+        await self._committed(tally)
+        return done
+
     async def _committed(self, tally: Tally) -> None:
         self.limits.went_well(tally.handled + tally.skipped + tally.duplicates)
         for result, count in (

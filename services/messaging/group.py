@@ -92,6 +92,38 @@ class Positions:
             next_offset,
         )
 
+    async def lock_all(self, db: asyncpg.Connection, topic: str, expected: dict[int, int]) -> None:
+        """Lock several rows and compare. Raises ``Moved`` when one is not where it should be."""
+        rows = await db.fetch(
+            """SELECT partition, next_offset FROM position
+               WHERE consumer = $1 AND topic = $2 AND generation = $3 AND partition = ANY($4::int[])
+               ORDER BY partition FOR UPDATE""",
+            self.consumer,
+            topic,
+            self.generation,
+            list(expected),
+        )
+        found = {row["partition"]: row["next_offset"] for row in rows}
+        for partition, offset in expected.items():
+            if found.get(partition) != offset:
+                raise Moved(found.get(partition, -1))
+
+    async def move_all(
+        self, db: asyncpg.Connection, topic: str, next_offsets: dict[int, int]
+    ) -> None:
+        """Write where each partition's next batch begins; the rows are locked."""
+        await db.execute(
+            """UPDATE position p SET next_offset = m.next_offset, updated_at = clock_timestamp()
+               FROM unnest($4::int[], $5::bigint[]) AS m(partition, next_offset)
+               WHERE p.consumer = $1 AND p.topic = $2 AND p.generation = $3
+                 AND p.partition = m.partition""",
+            self.consumer,
+            topic,
+            self.generation,
+            list(next_offsets),
+            list(next_offsets.values()),
+        )
+
 
 class GroupConsumer(ConsumerRebalanceListener):  # type: ignore[misc]
     """Kafka shares out the partitions; the position row is the truth and the fence."""
@@ -145,13 +177,15 @@ class GroupConsumer(ConsumerRebalanceListener):  # type: ignore[misc]
             log.error("position outside of the topic", hint="see recover and rebuild-topic")
             raise
         slots = asyncio.Semaphore(PARTITIONS_AT_ONCE)
+        left = {place: [Incoming.of(r) for r in records] for place, records in batches.items()}
+        await self._together(left)
 
-        async def consume(place: TopicPartition, records: list[Any]) -> None:
+        async def consume(place: TopicPartition, records: list[Incoming]) -> None:
             async with slots:
-                await self._partition(client, place, [Incoming.of(r) for r in records])
+                await self._partition(client, place, records)
 
         results = await asyncio.gather(
-            *(consume(place, records) for place, records in batches.items()),
+            *(consume(place, records) for place, records in left.items()),
             return_exceptions=True,
         )
         for result in results:
@@ -216,6 +250,46 @@ class GroupConsumer(ConsumerRebalanceListener):  # type: ignore[misc]
                 self._uncommitted[place] = records[done - 1].offset + 1
             records = records[done:]
             await asyncio.sleep(0)
+
+    async def _together(self, left: dict[TopicPartition, list[Incoming]]) -> None:
+        """Handle what was fetched of several partitions in common transactions, while that goes.
+
+        Takes what is done out of ``left``. Whatever is not plain (a record that fails, a row that
+        moved, a hole) is left to the way of its partition, which sorts it out.
+        """
+        while True:
+            batch: dict[TopicPartition, list[Incoming]] = {}
+            room = self.batch_records
+            for place, records in left.items():
+                if room and self._is_next(place, records[0]):
+                    batch[place] = records[:room]
+                    room -= len(batch[place])
+            if len(batch) < 2:
+                return
+            try:
+                done = await self.handle_together(batch)
+            except Exception as error:
+                log.info("partitions go one by one", code=error_code(error))
+                return
+            if not done:
+                return
+            for place, count in done.items():
+                if place in self.expected:
+                    self.expected[place] = left[place][count - 1].offset + 1
+                    self._uncommitted[place] = self.expected[place]
+                left[place] = left[place][count:]
+                if not left[place]:
+                    del left[place]
+            await asyncio.sleep(0)
+
+    def _is_next(self, place: TopicPartition, record: Incoming) -> bool:
+        return self.expected.get(place) == record.offset
+
+    async def handle_together(
+        self, batch: dict[TopicPartition, list[Incoming]]
+    ) -> dict[TopicPartition, int]:
+        """Handle records of several partitions in one transaction; how many of each were done."""
+        return {}
 
     async def _skip_hole(
         self, client: AIOKafkaConsumer, place: TopicPartition, record: Incoming

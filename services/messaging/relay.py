@@ -93,7 +93,7 @@ class Relay:
                 await asyncio.wait_for(self.lease.release(), 2)
 
     async def step(self) -> int:
-        """One round: renew the lease, send what is unstamped. Answers how many rows were stamped."""
+        """One round: renew the lease, send what is unstamped. Answers how many were stamped."""
         if not await self.lease.renew():
             await asyncio.sleep(IDLE_SECONDS)
             return await self._settle()
