@@ -152,6 +152,7 @@ async def sign(
             now=uow.now,
         )
     )
+    await _check_e_sign(mediation, signature, uow)
     await repository.put_signature(
         uow.db,
         {
@@ -173,6 +174,17 @@ async def sign(
     )
     row = await change(uow.db, "agreement", "agreement_id", row["agreement_id"], {})
     return await settle(row, uow)
+
+
+async def _check_e_sign(mediation: Row, signature: Signature, uow: UnitOfWork) -> None:
+    """A party who has said no to signing electronically signs by hand."""
+    if signature.signer_kind != "party" or signature.method != "electronic":
+        return
+    word = await proceedings.current_consent(
+        uow.db, mediation["mediation_id"], UUID(signature.signer), "e_sign", ""
+    )
+    if word is not None and word["state"] != "given":
+        fail("e-sign-refused", "This party has refused to sign electronically.")
 
 
 async def mediator_staff_id(mediation: Row, uow: UnitOfWork) -> str | None:

@@ -5,7 +5,7 @@ from uuid import UUID
 
 from pydantic import AwareDatetime, BaseModel, Field, model_validator
 
-from mediation.schemas import ActBody, Body, Day, Sha256
+from mediation.schemas import ActBody, Body, Day, NextActView, Sha256
 from services.events.envelope import Fen, Instant
 
 Flag = Literal[
@@ -123,4 +123,5 @@ class AgreementView(BaseModel):
     signatures: list[SignatureView]
     missing: list[SignerView]
     obligations: list[UUID]
+    next_act: NextActView | None
     version: int

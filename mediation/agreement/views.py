@@ -6,6 +6,7 @@ from mediation.agreement import repository, rules
 from mediation.agreement.handlers import mediator_staff_id
 from mediation.gate import own, seal
 from mediation.obligation import repository as obligations
+from mediation.proceeding.views import next_act_of
 from mediation.repository import Row
 from services.events import lanes
 from services.unit_of_work import UnitOfWork
@@ -34,5 +35,6 @@ async def view(row: Row, uow: UnitOfWork) -> dict[str, Any]:
         "effect_source": lanes.lane(row["lane"]).effect.source,
         "signatures": [{**dict(s), "signed_at": s["occurred_at"]} for s in signatures],
         "missing": [{"signer_kind": kind, "signer": signer} for kind, signer in missing],
+        "next_act": await next_act_of(row["mediation_id"], row["organisation"], uow),
         "obligations": [o["obligation_id"] for o in owed],
     }

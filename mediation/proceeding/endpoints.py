@@ -19,7 +19,7 @@ from mediation.proceeding.schemas import (
     PartySheetView,
     WithdrawalBody,
 )
-from mediation.proceeding.views import consent_view, listed, whole
+from mediation.proceeding.views import consent_with_effect, listed, whole
 from services.access import AgencyScope
 from services.auth import Caller
 from services.errors import (
@@ -161,9 +161,8 @@ async def record_consent(
     if not new:
         response.status_code = 200
     response.headers["Location"] = f"/v1/consents/{consent['id']}"
-    row = await own(uow, "mediation", mediation_id, caller.organisation)
     etag(response, consent["version"])
-    return consent_view(consent, row)
+    return await consent_with_effect(consent, uow)
 
 
 @router.get("/consents/{consent_id}", response_model=ConsentView, responses=problems())
@@ -173,8 +172,7 @@ async def read_consent(
     """One line of the consent ledger."""
     consent = await own(uow, "consent", consent_id, caller.organisation)
     etag(response, consent["version"])
-    row = await own(uow, "mediation", consent["mediation_id"], caller.organisation)
-    return consent_view(consent, row)
+    return await consent_with_effect(consent, uow)
 
 
 @router.post("/consents/{consent_id}/withdrawals", response_model=ConsentView, responses=problems())
@@ -196,8 +194,7 @@ async def withdraw_consent(
         consent, remedies_told=body.remedies_told, act=done_by, uow=uow
     )
     etag(response, consent["version"])
-    row = await own(uow, "mediation", consent["mediation_id"], caller.organisation)
-    return consent_view(consent, row)
+    return await consent_with_effect(consent, uow)
 
 
 @router.post(

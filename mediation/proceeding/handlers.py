@@ -31,6 +31,7 @@ from services.events.mediation import (
     MediatorAppointed,
     ObligationsChanged,
 )
+from services.ids import new_id
 from services.unit_of_work import UnitOfWork
 
 #: A party left: not an end code that a desk may choose, but what intake's fact means here.
@@ -470,7 +471,21 @@ async def party_left(case_id: UUID, episode: int, left_at: datetime, uow: UnitOf
         episode,
     )
     if turn is not None:
-        await end_turn(turn, "end", "failed", PARTY_LEFT, left_at, uow)
+        await _end_before_it_began(turn, left_at, uow)
+
+
+async def _end_before_it_began(turn: Row, at: datetime, uow: UnitOfWork) -> None:
+    """A party left while the case was only offered: a mediation that never began is over too."""
+    mediation_id = new_id()
+    turn = await change(
+        uow.db,
+        "assignment",
+        "assignment_id",
+        turn["assignment_id"],
+        {"mediation_id": mediation_id},
+    )
+    row = await repository.open_mediation(uow.db, mediation_id, turn, at)
+    await finish(row, PARTY_LEFT, "leave", at, uow)
 
 
 async def _undo_later_agreement(row: Row, left_at: datetime, uow: UnitOfWork) -> None:

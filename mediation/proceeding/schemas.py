@@ -95,6 +95,7 @@ class ConsentView(BaseModel):
     withdrawn_at: Instant | None
     mediation_state: str | None = None
     remedies: list[str] = []
+    next_act: NextActView | None = None
 
 
 class AppointmentView(BaseModel):

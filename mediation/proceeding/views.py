@@ -1,8 +1,10 @@
 """A mediation put together from its parts, for its desk."""
 
 from typing import Any
+from uuid import UUID
 
 from mediation.agreement import repository as agreements
+from mediation.gate import own
 from mediation.next_act import consents_missing, of_assignment, term
 from mediation.obligation import repository as obligations
 from mediation.proceeding import repository
@@ -13,12 +15,25 @@ from services.events import lanes
 from services.unit_of_work import UnitOfWork
 
 
-def consent_view(row: Row, mediation: Row | None = None) -> dict[str, Any]:
-    """A consent as it is shown; with the mediation, also what it brought about."""
-    view = {**dict(row), "consent_id": row["id"]}
-    if mediation is not None:
-        view |= {"mediation_state": mediation["state"], "remedies": mediation["remedies"]}
-    return view
+def consent_view(row: Row) -> dict[str, Any]:
+    """A consent as a line of the ledger."""
+    return {**dict(row), "consent_id": row["id"]}
+
+
+async def consent_with_effect(row: Row, uow: UnitOfWork) -> dict[str, Any]:
+    """A consent, and what it brought about."""
+    mediation = await own(uow, "mediation", row["mediation_id"], row["organisation"])
+    return {
+        **consent_view(row),
+        "mediation_state": mediation["state"],
+        "remedies": mediation["remedies"],
+        "next_act": (await whole(mediation, uow))["next_act"],
+    }
+
+
+async def next_act_of(mediation_id: UUID, organisation: str, uow: UnitOfWork) -> Any:
+    """What has to happen next on the mediation that a part belongs to."""
+    return (await whole(await own(uow, "mediation", mediation_id, organisation), uow))["next_act"]
 
 
 async def listed(row: Row, uow: UnitOfWork) -> dict[str, Any]:

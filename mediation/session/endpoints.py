@@ -6,6 +6,7 @@ from uuid import UUID
 from fastapi import APIRouter, Response
 
 from mediation.gate import act, hold, own
+from mediation.proceeding.views import next_act_of
 from mediation.session import handlers, repository
 from mediation.session.schemas import (
     CancellationBody,
@@ -82,7 +83,8 @@ async def schedule_session(
         id_ = str(row["session_id"])
         await once.store(201, location=f"/v1/sessions/{id_}", resource_id=id_)
     etag(response, row["version"])
-    return dict(row)
+    next_act = await next_act_of(row["mediation_id"], row["organisation"], uow)
+    return {**dict(row), "next_act": next_act}
 
 
 @router.get(
@@ -104,7 +106,8 @@ async def read_session(
     """One session."""
     row = await own(uow, "session", session_id, caller.organisation)
     etag(response, row["version"])
-    return dict(row)
+    next_act = await next_act_of(row["mediation_id"], row["organisation"], uow)
+    return {**dict(row), "next_act": next_act}
 
 
 @router.post("/sessions/{session_id}/moves", response_model=SessionView, responses=problems(*MOVES))

@@ -5,7 +5,7 @@ from uuid import UUID
 
 from pydantic import AwareDatetime, BaseModel, Field
 
-from mediation.schemas import ActBody, Body, Slug
+from mediation.schemas import ActBody, Body, NextActView, Slug
 from services.events.envelope import Instant
 
 Side = Literal["applicant", "respondent", "third_party"]
@@ -68,6 +68,7 @@ class SessionView(BaseModel):
     absent: list[UUID]
     without_prejudice: bool
     held_at: Instant | None
+    next_act: NextActView | None = None
     version: int
 
 

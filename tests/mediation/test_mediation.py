@@ -271,8 +271,10 @@ async def test_leaving_before_acceptance_ends_the_offer(world: World) -> None:
 
     await world.leave(case, world.now)
 
-    [(type_, data)] = await world.emitted(case)
+    [(first, told), (type_, data)] = await world.emitted(case)
+    assert (first, told["outcome"]) == ("mediation.ended", "party_left")
     assert (type_, data["end"], data["outcome"]) == ("assignment.ended", "failed", "party_left")
+    assert len(told["handover_sha256"]) == 64
 
 
 @pytest.mark.parametrize(("seconds", "stands"), [(-1, False), (0, True), (1, True)])

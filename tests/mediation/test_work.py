@@ -224,6 +224,22 @@ async def test_what_cannot_be_confirmed_is_told_before_it_is_signed(world: World
     assert told["confirmable"] is False
 
 
+async def test_who_refused_to_sign_electronically_does_not(world: World) -> None:
+    case = await world.appointed("court_pre")
+    body = world.agreement_body(case, form="online")
+    agreement = await world.ok("POST", path(case, "/agreements"), body)
+    refusal = {"party_id": str(case.applicant), "step": "e_sign", "state": "refused"}
+    await world.ok("POST", path(case, "/consents"), {**refusal, "channel": "phone"}, key=False)
+    address = f"/v1/agreements/{agreement['agreement_id']}/signatures"
+
+    signature = world.signature_body(agreement, "party", str(case.applicant))
+    refused = await world.refused("POST", address, signature, key=False)
+    signed = await world.sign(agreement, "party", str(case.respondent))
+
+    assert refused == (409, "e-sign-refused")
+    assert signed["next_act"]["act"] == "sign_agreement"
+
+
 # -- obligations -------------------------------------------------------------------------------
 
 
