@@ -41,52 +41,46 @@ def organisation_of(body: bytes) -> str:
         return COURT
 
 
-@pytest.mark.parametrize(
-    "name", [path.stem for path in sorted((SAMPLES / "referrals").glob("*.json"))]
-)
-async def test_each_lane_is_registered(intake: Intake, name: str) -> None:
-    document = sample(name)
+async def test_each_lane_is_registered(intake: Intake) -> None:
+    for path in sorted((SAMPLES / "referrals").glob("*.json")):
+        document = sample(path.stem)
 
-    answer = await intake.post("/v1/referrals", document, document["source"]["organisation"])
+        answer = await intake.post("/v1/referrals", document, document["source"]["organisation"])
 
-    assert answer.status_code == 201, answer.text
-    body = answer.json()
-    assert answer.headers["Location"] == f"/v1/referrals/{body['referral_id']}"
-    assert answer.headers["Case-Sequence"] == "intake=0000000002"
-    assert body["warnings"] == []
-    assert [r["ref"] for r in body["receipts"]] == [p["ref"] for p in document["parties"]]
-    received, registered = await intake.events(body["case_id"])
-    assert received["type"] == "liandiao.referral.received.v1"
-    assert registered["type"] == "liandiao.case.registered.v1"
-    assert registered["lane"] == document["lane"]
-    assert len(registered["parties"]) == len(document["parties"])
-    assert len(registered["documents"]) == len(document["documents"])
+        assert answer.status_code == 201, path.stem + answer.text
+        body = answer.json()
+        assert answer.headers["Location"] == f"/v1/referrals/{body['referral_id']}"
+        assert answer.headers["Case-Sequence"] == "intake=0000000002"
+        assert body["warnings"] == []
+        assert [r["ref"] for r in body["receipts"]] == [p["ref"] for p in document["parties"]]
+        received, registered = await intake.events(body["case_id"])
+        assert received["type"] == "liandiao.referral.received.v1"
+        assert registered["type"] == "liandiao.case.registered.v1"
+        assert registered["lane"] == document["lane"]
+        assert len(registered["parties"]) == len(document["parties"])
+        assert len(registered["documents"]) == len(document["documents"])
 
 
-@pytest.mark.parametrize("name", sorted(EXPECTED))
-async def test_each_bad_file_gives_what_is_expected(intake: Intake, name: str) -> None:
-    row = EXPECTED[name]
-    if row["send_after"]:
-        first = (SAMPLES / "bad" / row["send_after"]).read_bytes()
-        assert (await intake.send(first, organisation_of(first))).status_code == 201
-    before = await intake.counts()
-    body = (SAMPLES / "bad" / name).read_bytes()
+async def test_each_bad_file_gives_what_is_expected_and_writes_nothing(intake: Intake) -> None:
+    for name, row in sorted(EXPECTED.items()):
+        before = await intake.counts()
+        body = (SAMPLES / "bad" / name).read_bytes()
 
-    answer = await intake.send(body, organisation_of(body))
+        answer = await intake.send(body, organisation_of(body))
 
-    place = (row["json_pointer"], row["rule"])
-    if row["outcome"] == "refused":
-        assert 400 <= answer.status_code < 500
-        assert answer.headers["Content-Type"] == "application/problem+json"
-        assert [(e["pointer"], e["code"]) for e in answer.json()["errors"]] == [place]
-        assert await intake.counts() == before
-    else:
-        assert answer.status_code == 201, answer.text
-        found = [(w["pointer"], w["code"]) for w in answer.json()["warnings"]]
-        if row["outcome"] == "accepted_with_warning" or row["rule"] == "unknown_field":
-            assert place in found
-        if row["rule"] == "idempotent_repeat":
+        place = (row["json_pointer"], row["rule"])
+        if row["outcome"] == "refused":
+            assert 400 <= answer.status_code < 500, name
+            assert answer.headers["Content-Type"] == "application/problem+json"
+            assert [(e["pointer"], e["code"]) for e in answer.json()["errors"]] == [place]
             assert await intake.counts() == before
+        else:
+            assert answer.status_code == 201, name + answer.text
+            found = [(w["pointer"], w["code"]) for w in answer.json()["warnings"]]
+            if row["outcome"] == "accepted_with_warning" or row["rule"] == "unknown_field":
+                assert place in found
+            if row["rule"] == "idempotent_repeat":
+                assert await intake.counts() == before
 
 
 async def test_a_repeat_answers_the_same_and_creates_nothing(intake: Intake) -> None:
@@ -293,52 +287,51 @@ async def test_a_command_does_what_rest_does_and_answers_no_secret(intake: Intak
         await command(intake, "submit", sealed_referral(title="x"), reference="R1")
 
 
-@pytest.mark.parametrize(
-    ("inside", "clear", "faults"),
-    [
-        (None, {"reference": "R1"}, [("/sealed", "sealed_missing")]),
-        (sealed_referral(), {}, [("/reference", "required")]),
-        (sealed_referral(), {"reference": "R2"}, [("/reference", "clear_member_differs")]),
-        (sealed_referral(claim_fen=-1), {"reference": "R1"}, [("/claim_fen", "claim_negative")]),
-    ],
-)
-async def test_a_refused_command_says_what_is_wrong(
-    intake: Intake, inside: bytes | None, clear: dict[str, str], faults: list[Any]
-) -> None:
-    with pytest.raises(Invalid) as caught:
-        await command(intake, "submit", inside, **clear)
+async def test_a_refused_command_says_what_is_wrong(intake: Intake) -> None:
+    for inside, clear, fault in (
+        (None, {"reference": "R1"}, ("/sealed", "sealed_missing")),
+        (sealed_referral(), {}, ("/reference", "required")),
+        (sealed_referral(), {"reference": "R2"}, ("/reference", "clear_member_differs")),
+        (sealed_referral(claim_fen=-1), {"reference": "R1"}, ("/claim_fen", "claim_negative")),
+    ):
+        with pytest.raises(Invalid) as caught:
+            await command(intake, "submit", inside, **clear)
 
-    assert [(e.pointer, e.code) for e in caught.value.errors] == faults
+        assert [(e.pointer, e.code) for e in caught.value.errors] == [fault]
     assert (await intake.counts())["referral"] == 0
 
 
-@pytest.mark.parametrize("name", [n for n, r in EXPECTED.items() if r["outcome"] == "refused"])
-async def test_each_bad_file_is_refused_alike_by_command(intake: Intake, name: str) -> None:
-    row, body = EXPECTED[name], (SAMPLES / "bad" / name).read_bytes()
-    organisation = organisation_of(body)
-    reference = "x"
+async def test_each_bad_file_is_refused_alike_by_command(intake: Intake) -> None:
+    first = (SAMPLES / "bad" / "23-reference-reused-different-first.json").read_bytes()
+    await intake.send(first)
+    refused = [name for name, row in EXPECTED.items() if row["outcome"] == "refused"]
+    for name in refused:
+        row, body = EXPECTED[name], (SAMPLES / "bad" / name).read_bytes()
+        if len(body) > sealing.MAX_PLAINTEXT:
+            continue
+        organisation = organisation_of(body)
+        data = {
+            "organisation": organisation,
+            "reference": reference_of(body),
+            "sealed": sealing.seal(body, keys_of(intake.runtime).sealing.public()[-1]),
+        }
+        received = Command("o-x", new_id(), "referral.submit", None, data, None, "t", 0, 0)
+        caller = Caller("c", "o-x", organisation, (organisation,), frozenset(SENDER))
+
+        with pytest.raises(Problem) as caught:
+            async with intake.runtime.unit_of_work(caller=caller) as uow:
+                await submit(received, uow)
+
+        place = (row["json_pointer"], row["rule"])
+        assert [(e.pointer, e.code) for e in caught.value.errors] == [place], name
+
+
+def reference_of(body: bytes) -> str:
+    """The sender's own number in a file, as far as it can be read."""
     try:
-        reference = json.loads(body)["source"]["reference"]
+        return str(json.loads(body)["source"]["reference"])
     except (ValueError, RecursionError):
-        pass
-    if row["send_after"]:
-        await intake.send((SAMPLES / "bad" / row["send_after"]).read_bytes())
-    if len(body) > sealing.MAX_PLAINTEXT:
-        return
-    caller = Caller("c", "o-x", organisation, (organisation,), frozenset(SENDER))
-    data = {
-        "organisation": organisation,
-        "reference": reference,
-        "sealed": sealing.seal(body, keys_of(intake.runtime).sealing.public()[-1]),
-    }
-    received = Command("o-x", new_id(), "referral.submit", None, data, None, "t", 0, 0)
-
-    with pytest.raises(Problem) as caught:
-        async with intake.runtime.unit_of_work(caller=caller) as uow:
-            await submit(received, uow)
-
-    place = (row["json_pointer"], row["rule"])
-    assert [(e.pointer, e.code) for e in caught.value.errors] == [place]
+        return "x"
 
 
 async def test_an_amendment_by_command_corrects(intake: Intake) -> None:
