@@ -303,7 +303,8 @@ async def test_a_lane_change_restates_the_term_from_its_own_start(world: World) 
     assert (await world.last(case, "deadline.changed"))["reason"] == "lane_changed"
 
 
-async def test_a_published_calendar_recomputes_projected_deadlines(world: World) -> None:
+async def test_a_published_calendar_recomputes_projected_deadlines(own_world: World) -> None:
+    world = own_world
     year = (await world.now()).year + 1
     far = datetime(year, 6, 1, tzinfo=UTC) - await world.now()
     world.pass_time(seconds=far.total_seconds())
@@ -333,7 +334,8 @@ async def test_a_published_calendar_recomputes_projected_deadlines(world: World)
     assert {job["kind"] for job in jobs} == {"recompute-projected-clocks"}
 
 
-async def test_the_clock_of_a_test_installation_moves_forward_only(world: World) -> None:
+async def test_the_clock_of_a_test_installation_moves_forward_only(own_world: World) -> None:
+    world = own_world
     path, more = "/v1/test-clock/advances", {"by": "operator", "scopes": "installation:write"}
 
     first = await world.ok("POST", path, {"seconds": 3600}, **more)

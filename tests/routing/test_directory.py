@@ -125,7 +125,8 @@ async def test_the_signing_key_is_made_once_and_published_without_its_private_ha
     assert all("d" not in item for item in published)
 
 
-async def test_an_import_takes_over_what_differs(world: World) -> None:
+async def test_an_import_takes_over_what_differs(own_world: World) -> None:
+    world = own_world
     more = {"by": "operator", "scopes": "directory:write directory:read connection:read"}
     body = {
         "organisations": [
@@ -186,7 +187,8 @@ async def test_a_connection_sees_itself_and_an_operator_all(world: World) -> Non
     assert other.status_code == 404
 
 
-async def test_a_connection_is_added_with_a_secret_told_once(world: World) -> None:
+async def test_a_connection_is_added_with_a_secret_told_once(own_world: World) -> None:
+    world = own_world
     entry = await directory_import.add_connection(world.runtime, "a-system", [COMMITTEE], True)
 
     form = {

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+import asyncpg
 import httpx
 import orjson
 from pydantic import SecretStr
@@ -17,6 +18,7 @@ from routing import sweeper
 from routing.keys import signing_key
 from routing.seed import seed
 from routing.settings import RoutingSettings
+from routing.tables import METADATA
 from routing.wiring import ROUTING
 from services import auth
 from services.app import create_app
@@ -34,8 +36,19 @@ from services.messaging.handling import CaseEvents, Tally
 from services.messaging.kafka import Incoming
 from services.runtime import Runtime
 from services.stack.identity import scopes_of
-from tests.fixtures.servers import PostgresServer
+from tests.fixtures.servers import Database, PostgresServer
 
+KEPT = {
+    "organisation",
+    "place",
+    "calendar",
+    "connection",
+    "client",
+    "directory_entry",
+    "outbox",
+    "position",
+    "lease",
+}
 SAMPLES = Path(__file__).resolve().parents[2] / "samples"
 COURT, POLICE, PETITION = "330681-CT-0001", "330681-PS-0002", "330681-PO-0001"
 COMMITTEE, CENTRE = "330681-CM-0007", "330681-CE-0001"
@@ -326,21 +339,20 @@ def some_settings(url: str, folder: Path) -> RoutingSettings:
     )
 
 
-async def seeded_database(server: PostgresServer, folder: Path) -> str:
-    """The name of a database with the demonstration county in it, to be copied."""
+async def seeded_database(server: PostgresServer, folder: Path) -> Database:
+    """A database with the demonstration county in it."""
     database = await server.fresh_database("routing")
     clients = folder / "clients.json"
     clients.write_text(json.dumps({"clients": some_clients()}), encoding="utf-8")
     runtime = await Runtime.open(ROUTING, some_settings(database.url, folder))
     await seed(runtime, SAMPLES)
     await runtime.close()
-    return database.name
+    return database
 
 
 @contextlib.asynccontextmanager
-async def a_world(server: PostgresServer, template: str, folder: Path) -> AsyncIterator[World]:
-    """Routing with the demonstration county, empty of cases."""
-    database = await server._copy("routing", template, "world")
+async def a_world(database: Database, folder: Path) -> AsyncIterator[World]:
+    """Routing with the demonstration county, empty of cases; emptied again afterwards."""
     runtime = await Runtime.open(ROUTING, some_settings(database.url, folder))
     try:
         app = create_app(ROUTING, runtime=runtime)
@@ -350,7 +362,18 @@ async def a_world(server: PostgresServer, template: str, folder: Path) -> AsyncI
             yield World(runtime, client, folder)
     finally:
         await runtime.close()
-        await server.drop(database)
+        await empty_of_cases(database)
+
+
+async def empty_of_cases(database: Database) -> None:
+    """Forget every case; the directory stays."""
+    tables = [table.name for table in METADATA.sorted_tables if table.name not in KEPT]
+    superuser = await asyncpg.connect(database.superuser_url)
+    try:
+        await superuser.execute(f"TRUNCATE {', '.join(tables)}")
+        await superuser.execute("DELETE FROM outbox WHERE topic <> 'directory'")
+    finally:
+        await superuser.close()
 
 
 def some_clients() -> list[dict[str, Any]]:
