@@ -38,6 +38,9 @@ async def hear(received: Received[Any], uow: UnitOfWork) -> None:
     if is_current(known.copy, event, received.episode):
         by_role = _by_role(known, event)
         effect.drafts = list(letters.drafts(event, after, by_role, templates.load().values()))
+        # A message may rest on a fact of another event; from now on this event has its last word.
+        also = (key for draft in effect.drafts for key in draft.stands)
+        effect.stands = tuple(dict.fromkeys((*effect.stands, *also)))
         told = [d.once for d in effect.drafts if d.once]
         if told:
             before = after.facts.get("told", ())

@@ -17,11 +17,15 @@ from tests.notification.builders import (
     AT,
     BORIS,
     CENTRE,
+    COURT,
+    a_deadline,
     a_referral,
     a_registration,
     a_session,
     accepted,
     an_offer,
+    joined,
+    started,
 )
 from tests.notification.conftest import Case
 
@@ -178,6 +182,51 @@ async def test_a_message_whose_fact_was_replaced_is_dropped(
     found = {r["purpose"]: (r["state"], r["reason"]) for r in rows}
     assert found["session-scheduled"] == ("dropped", "superseded")
     assert found["session-cancelled"] == ("delivered", None)
+
+
+async def _accepted_with_term(case: Case) -> mediation.AssignmentAccepted:
+    await case.hear(a_registration(case.case_id, parties=()))
+    await case.hear(joined(case.case_id, COURT, "source"))
+    offer = an_offer(case.case_id)
+    acceptance = accepted(offer)
+    for event in (offer, acceptance, started(case.case_id, a_deadline("term"))):
+        await case.hear(event)
+    return acceptance
+
+
+async def _outcome(runtime: Runtime, purpose: str) -> tuple[str, str | None]:
+    row = await runtime.pool.fetchrow(
+        "SELECT state, reason FROM message WHERE purpose = $1", purpose
+    )
+    return row["state"], row["reason"]
+
+
+async def test_an_acceptance_is_told_with_its_term(
+    case: Case, runtime: Runtime, intake_service: Intake
+) -> None:
+    await _accepted_with_term(case)
+    await Sender(runtime).step()
+
+    assert await _outcome(runtime, "case-accepted") == ("delivered", None)
+
+
+async def test_an_acceptance_that_ended_before_it_was_told_is_dropped(
+    case: Case, runtime: Runtime, intake_service: Intake
+) -> None:
+    acceptance = await _accepted_with_term(case)
+    await case.hear(
+        mediation.AssignmentEnded(
+            case_id=case.case_id,
+            assignment_id=acceptance.assignment_id,
+            organisation=acceptance.organisation,
+            ordinal=1,
+            end="recalled",
+            ended_at=AT,
+        )
+    )
+    await Sender(runtime).step()
+
+    assert await _outcome(runtime, "case-accepted") == ("dropped", "superseded")
 
 
 async def test_a_message_that_came_too_late_is_dropped(
