@@ -23,9 +23,11 @@ async def purge_tries(runtime: "Runtime") -> int:
 
 async def doctor(runtime: "Runtime") -> list[str]:
     """What is wrong with cases, and what to do."""
+    async with runtime.unit_of_work(readonly=True) as uow:  # row-level security hides the vault else
+        wrongs = await repository.wrongs(uow.db)
     return [
-        f"intake: {count} x {name.replace('_', ' ')}: {_ADVICE[name]}"
-        for name, count in (await repository.wrongs(runtime.pool)).items()
+        f"{count} x {name.replace('_', ' ')}: {_ADVICE[name]}"
+        for name, count in wrongs.items()
         if count
     ]
 
