@@ -588,9 +588,9 @@ async def read_party_sheet(
     """Once per accepted assignment, again after ``PartyChanged``; logged for its organisation."""
     _services_only(caller)
     turn = await repository.assignment(uow, assignment_id)
-    if turn is None:
-        raise Behind(retry_after_seconds=1)
-    if turn["case_id"] != case_id or turn["state"] in ("returned", "recalled", "ended"):
+    if turn is None or turn["state"] in ("offered", "objected"):
+        raise Behind("the acceptance has not been heard here yet", retry_after_seconds=1)
+    if turn["case_id"] != case_id or turn["state"] != "accepted":
         raise NotFound()
     case = await repository.case(uow, case_id)
     if case is None:
@@ -658,6 +658,8 @@ async def read_contact(
         "case_number": case["case_number"] if case else "",
         "languages": details.get("languages") or [],
         "needs": details.get("needs") or [],
+        "neutral": (bool(found["protected"]) and any(found["protected"].values()))
+        or not (case and case["joint_sessions"]),
         "representative": details.get("representative"),
     }
 

@@ -445,5 +445,8 @@ class ContactView(BaseModel):
     protected: dict[str, bool]
     languages: list[str]
     needs: list[str]
+    neutral: bool = Field(
+        description="Write without name, matter and place: a safety screen says so"
+    )
     representative: dict[str, Any] | None
     left_at: Instant | None

@@ -23,7 +23,9 @@ async def purge_tries(runtime: "Runtime") -> int:
 
 async def doctor(runtime: "Runtime") -> list[str]:
     """What is wrong with cases, and what to do."""
-    async with runtime.unit_of_work(readonly=True) as uow:  # row-level security hides the vault else
+    async with runtime.unit_of_work(
+        readonly=True
+    ) as uow:  # row-level security hides the vault else
         wrongs = await repository.wrongs(uow.db)
     return [
         f"{count} x {name.replace('_', ' ')}: {_ADVICE[name]}"
