@@ -57,17 +57,11 @@ def binaries(person: Person | None) -> Path:
     source = wheel_binaries()
     if person is None or (passable(source / "bin", person) and _runs(source, person)):
         return source
-    target = cache_folder() / f"postgres-{_version(source)}"
+    copied = cache_folder() / f"postgres-{_version(source)}"
+    target = copied / source.parent.name / source.name
     if not (target.exists() and _runs(target, person)):
-        tell(f"PostgreSQL's programs are copied to {target}, so that {person.name} can run them.")
-        temporary = target.with_name(f"{target.name}.{os.getpid()}.part")
-        shutil.rmtree(temporary, ignore_errors=True)
-        shutil.copytree(source, temporary, symlinks=True)
-        for path in (temporary, *temporary.rglob("*")):
-            if not path.is_symlink():
-                path.chmod(0o755 if path.is_dir() or path.parent.name == "bin" else 0o644)
-        shutil.rmtree(target, ignore_errors=True)
-        os.replace(temporary, target)
+        tell(f"PostgreSQL's programs are copied to {copied}, so that {person.name} can run them.")
+        _copy(source, copied)
     if not _runs(target, person):
         raise StackError(
             f"User {person.name} cannot run the programs in {target}: "
@@ -76,18 +70,37 @@ def binaries(person: Person | None) -> Path:
     return target
 
 
+def _copy(source: Path, copied: Path) -> None:
+    """Copy the programs with the libraries the wheel keeps beside its package, all passable."""
+    package = source.parent
+    temporary = copied.with_name(f"{copied.name}.{os.getpid()}.part")
+    shutil.rmtree(temporary, ignore_errors=True)
+    shutil.copytree(source, temporary / package.name / source.name, symlinks=True)
+    libraries = package.with_name(f"{package.name}.libs")
+    if libraries.exists():
+        shutil.copytree(libraries, temporary / libraries.name, symlinks=True)
+    for path in (temporary, *temporary.rglob("*")):
+        if not path.is_symlink():
+            path.chmod(0o755 if path.is_dir() or path.parent.name == "bin" else 0o644)
+    shutil.rmtree(copied, ignore_errors=True)
+    os.replace(temporary, copied)
+
+
 def _runs(folder: Path, person: Person) -> bool:
     try:
-        done = subprocess.run(
-            [str(folder / "bin" / "postgres"), "--version"],
-            capture_output=True,
-            cwd="/",
-            timeout=30,
-            **person.popen(),
+        return all(
+            subprocess.run(
+                [str(folder / "bin" / name), "--version"],
+                capture_output=True,
+                cwd="/",
+                timeout=30,
+                **person.popen(),
+            ).returncode
+            == 0
+            for name in ("postgres", "initdb")
         )
     except (OSError, subprocess.SubprocessError):
         return False
-    return done.returncode == 0
 
 
 def _version(folder: Path) -> str:
