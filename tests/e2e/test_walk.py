@@ -56,4 +56,4 @@ def test_the_walk_works_as_it_is_written(running: RunningStack, tmp_path) -> Non
     ):
         assert f"liandiao.{told}.v1" in done.stdout, done.stdout + done.stderr
     if shutil.which("kcat"):
-        assert "command.answered" in done.stdout, done.stdout + done.stderr
+        assert '"outcome":"accepted"' in done.stdout, done.stdout + done.stderr
