@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+import random
 import time
 import uuid
 from collections import defaultdict
@@ -33,7 +34,9 @@ class Desk:
         self._waiting: list[dict[str, Any]] = []
         self._looking = asyncio.Lock()
         self._took: dict[str, list[float]] = defaultdict(list)
-        self._first_hour = datetime.now(UTC).replace(microsecond=0) + timedelta(days=2)
+        # Far from each other, so that no round meets the bookings of another.
+        days = 2 + random.randrange(20_000)
+        self._first_hour = datetime.now(UTC).replace(microsecond=0) + timedelta(days=days)
 
     async def prepare(self) -> None:
         """Who can be appointed, and what lies in the queue from before and is left there."""
