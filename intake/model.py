@@ -72,7 +72,7 @@ class Referral:
         return not set(self.concerns) & NO_JOINT_SESSIONS
 
 
-# Concerns that bar joint sessions (service-checklists 1.12; 反家庭暴力法 and N-06).
+# Concerns that bar joint sessions (design 10; 反家庭暴力法 and N-06).
 NO_JOINT_SESSIONS = frozenset({"threat_of_violence", "domestic_violence", "protection_order"})
 
 

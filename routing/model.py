@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, fields
 from typing import Any, Final
 
-# What may never weigh in a choice (service-checklists 2.2); checked when facts are built.
+# What may never weigh in a choice (design 10); checked when facts are built.
 FORBIDDEN_INPUTS: Final = frozenset(
     [
         "channel",

@@ -193,7 +193,7 @@ def sector_committee_first(facts: CaseFacts, body: Candidate) -> bool:
 
 @preference(
     "lowest-level-first",
-    source="人民调解法 21 (R-12: locally); service-checklists 2.24",
+    source="人民调解法 21 (R-12: locally); design 3.2",
     zh="由最基层的有权机构就地承办",
     en="it is the competent body nearest to the dispute",
 )

@@ -58,7 +58,7 @@ def may_end(
     return None
 
 
-#: What may travel back to the referrer. Built up, never subtracted from (checklist 3.11):
+#: What may travel back to the referrer. Built up, never subtracted from (design 3.5):
 #: a name that is not here cannot leave, whatever a table gains later.
 HAND_OVER: Final[Mapping[str, tuple[str, ...]]] = {
     "case": ("case_id", "case_number", "episode", "lane"),
