@@ -54,7 +54,8 @@ async def hear_source(received: Received[ReferralReceived], uow: UnitOfWork) -> 
 async def route_registered(received: Received[CaseRegistered], uow: UnitOfWork) -> None:
     """A case was opened: the source takes part, then somebody is asked."""
     data = received.data
-    await uow.lock_case(data.case_id, create=True, case_number=data.case_number)
+    # The chassis has just made or locked this row, in this transaction.
+    uow.adopt_new_case(data.case_id, data.case_number or "")
     await offering.route_first(
         uow,
         offering.case_from(
