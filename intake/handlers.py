@@ -16,6 +16,7 @@ from intake.model import PartyFacts, Referral
 from intake.serials import serials_of
 from intake.strict_json import StrictJsonError, parse
 from intake.validation import validate
+from intake.vault import canonical
 from services.clock import SHANGHAI
 from services.errors import (
     CaseClosedProblem,
@@ -157,13 +158,8 @@ def require_own(document: Any, organisations: tuple[str, ...]) -> None:
 def fingerprint(keys: Keys, referral: Referral) -> bytes:
     """Keyed hash of the content: member order, blanks and folded characters do not count."""
     source = {**referral.document["source"], "reference": referral.normal_reference}
-    text = json.dumps(
-        {**referral.document, "source": source},
-        sort_keys=True,
-        ensure_ascii=False,
-        separators=(",", ":"),
-    )
-    return hmac.digest(keys.vault.keys.secret("fingerprint"), text.encode(), hashlib.sha256)
+    text = canonical({**referral.document, "source": source})
+    return hmac.digest(keys.vault.keys.secret("fingerprint"), text, hashlib.sha256)
 
 
 def seal_party(uow: UnitOfWork, keys: Keys, facts: PartyFacts) -> dict[str, Any]:

@@ -57,7 +57,7 @@ def parse(body: bytes, *, max_bytes: int = MAX_BYTES) -> Any:
     if not text.strip(" \t\r\n"):
         raise StrictJsonError("empty_body")
     try:
-        value = json.loads(text, object_pairs_hook=_object, parse_constant=_constant)
+        value = _DECODER.decode(text)
         if not _suspicious(value, text):
             return value
     except (ValueError, RecursionError):
@@ -82,8 +82,26 @@ def _constant(name: str) -> NoReturn:
     raise ValueError("not a number")
 
 
+def _float(text: str) -> float:
+    value = float(text)
+    if value in (float("inf"), float("-inf")):
+        raise ValueError("out of range")
+    return value
+
+
+def _int(text: str) -> int:
+    if len(text) > 300 and float(text) in (float("inf"), float("-inf")):
+        raise ValueError("out of range")
+    return int(text)
+
+
+_DECODER: Final = json.JSONDecoder(
+    object_pairs_hook=_object, parse_constant=_constant, parse_float=_float, parse_int=_int
+)
+
+
 def _suspicious(value: Any, text: str) -> bool:
-    """Whether the value is too deep or holds a NUL, half a surrogate pair or an infinite number."""
+    """Whether the value is too deep, or holds a NUL or half a surrogate pair."""
     escapes = "\\u" in text
     level: list[Any] = [value]
     for _ in range(MAX_DEPTH):
@@ -95,20 +113,15 @@ def _suspicious(value: Any, text: str) -> bool:
                     return True
             elif isinstance(item, list):
                 below.extend(item)
-            elif _doubtful(item, escapes):
+            elif escapes and isinstance(item, str) and _broken_text(item):
                 return True
         if not below:
             return False
         level = below
-    return any(isinstance(item, dict | list) or _doubtful(item, escapes) for item in level)
-
-
-def _doubtful(item: Any, escapes: bool) -> bool:
-    if isinstance(item, int):
-        return item.bit_length() > 1023
-    if isinstance(item, float):
-        return item in (float("inf"), float("-inf"))
-    return escapes and isinstance(item, str) and _broken_text(item)
+    return any(
+        isinstance(item, dict | list) or (isinstance(item, str) and _broken_text(item))
+        for item in level
+    )
 
 
 def _broken_text(text: str) -> bool:

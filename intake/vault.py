@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Final, Protocol
 from uuid import UUID
 
+import orjson
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
@@ -137,9 +138,18 @@ def _context(table: str, field: str, row_id: UUID) -> bytes:
     return f"{table}/{field}/{row_id}".encode()
 
 
+def canonical(value: Any, *, sort: bool = True) -> bytes:
+    """Compact JSON, members sorted; integers beyond 64 bits take the slower road."""
+    try:
+        return orjson.dumps(value, option=orjson.OPT_SORT_KEYS if sort else 0)
+    except TypeError:
+        text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), sort_keys=sort)
+        return text.encode()
+
+
 def _seal(cipher: AESGCM, table: str, field: str, row_id: UUID, value: Any) -> bytes:
     nonce = os.urandom(_NONCE)
-    text = json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
+    text = canonical(value, sort=False)
     return nonce + cipher.encrypt(nonce, text, _context(table, field, row_id))
 
 
