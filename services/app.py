@@ -133,7 +133,8 @@ async def ready(runtime: Runtime) -> tuple[bool, dict[str, Any]]:
         return False, answer
     answer["database"] = "ok"
     answer["parked_cases"] = row["parked"]
-    oldest = max(0.0, float(row["oldest"] or 0) + runtime.clock.offset.total_seconds())
+    offset = runtime.clock.offset.total_seconds()
+    oldest = 0.0 if row["oldest"] is None else max(0.0, float(row["oldest"]) + offset)
     answer["oldest_unpublished_seconds"] = round(oldest, 3)
     answer["writes_allowed"] = runtime.writes_allowed
     telemetry.OLDEST_UNPUBLISHED.labels(runtime.service.name).set(oldest)
