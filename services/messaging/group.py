@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from services.runtime import Runtime
 
 log = structlog.get_logger(__name__)
-FETCH_RECORDS: Final = 1_000
+# A poll's worth: small enough that no partition waits long for its turn in a backlog.
+FETCH_RECORDS: Final = 300
 PARTITIONS_AT_ONCE: Final = 3
 
 

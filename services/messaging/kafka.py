@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
@@ -134,6 +134,7 @@ class Incoming:
     key: str
     headers: list[list[str]]
     data: bytes
+    _known: list[Envelope] = field(default_factory=list, compare=False, repr=False)
 
     @classmethod
     def of(cls, record: ConsumerRecord) -> "Incoming":
@@ -149,6 +150,8 @@ class Incoming:
 
     def envelope(self) -> Envelope:
         """The headers, checked. Raises ``Poison`` when one is missing or not what it must be."""
+        if self._known:
+            return self._known[0]
         found = {name: value for name, value in self.headers}
         try:
             envelope = Envelope(
@@ -168,4 +171,5 @@ class Incoming:
             raise Poison(f"header missing or broken: {type(error).__name__}") from error
         if self.key != str(envelope.case_id) or envelope.sequence < 1:
             raise Poison("the record key is not the subject, or the sequence is below 1")
+        self._known.append(envelope)
         return envelope

@@ -109,10 +109,13 @@ class Watchdog:
             return
         consumer: GroupConsumer | None = runtime.state.get("case_consumer")
         mine = {place.partition for place in consumer.expected} if consumer else set()
+        # While others move, a partition may only have to wait its turn in a long backlog.
+        moving = now - runtime.last_consumed_monotonic < self._stall_seconds
+        patience = ORPHAN_SECONDS if moving else self._stall_seconds
         stalled = sorted(
             partition
             for partition, seconds in standing.items()
-            if seconds > (self._stall_seconds if partition in mine else ORPHAN_SECONDS)
+            if seconds > (patience if partition in mine else ORPHAN_SECONDS)
             and (partition in mine or not mine)
         )
         runtime.progress["stalled"] = bool(stalled)
