@@ -35,6 +35,6 @@ async def view(row: Row, uow: UnitOfWork) -> dict[str, Any]:
         "effect_source": lanes.lane(row["lane"]).effect.source,
         "signatures": [{**dict(s), "signed_at": s["occurred_at"]} for s in signatures],
         "missing": [{"signer_kind": kind, "signer": signer} for kind, signer in missing],
-        "next_act": await next_act_of(row["mediation_id"], row["organisation"], uow),
+        "next_act": await next_act_of(row["mediation_id"], uow),
         "obligations": [o["obligation_id"] for o in owed],
     }

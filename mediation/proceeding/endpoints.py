@@ -74,7 +74,7 @@ async def list_mediations(
     answer = page.answer(
         rows, lambda row: (row["mediation_id"],), lambda row: row, filters, direction="desc"
     )
-    return {**answer, "items": [await listed(row, uow) for row in answer["items"]]}
+    return {**answer, "items": await listed(answer["items"], uow)}
 
 
 @router.get("/mediations/{mediation_id}", response_model=MediationView, responses=problems())

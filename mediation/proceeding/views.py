@@ -27,28 +27,58 @@ async def consent_with_effect(row: Row, uow: UnitOfWork) -> dict[str, Any]:
         **consent_view(row),
         "mediation_state": mediation["state"],
         "remedies": mediation["remedies"],
-        "next_act": (await whole(mediation, uow))["next_act"],
+        "next_act": await next_act_of(row["mediation_id"], uow),
     }
 
 
-async def next_act_of(mediation_id: UUID, organisation: str, uow: UnitOfWork) -> Any:
+async def next_acts(mediation_ids: list[UUID], uow: UnitOfWork) -> dict[UUID, Row]:
+    """The facts behind the next act of each mediation, by id."""
+    rows = await repository.next_facts(uow.db, mediation_ids)
+    return {row["mediation_id"]: row for row in rows}
+
+
+async def next_act_of(mediation_id: UUID, uow: UnitOfWork) -> dict[str, Any] | None:
     """What has to happen next on the mediation that a part belongs to."""
-    return (await whole(await own(uow, "mediation", mediation_id, organisation), uow))["next_act"]
+    return _next_act((await next_acts([mediation_id], uow))[mediation_id])
 
 
-async def listed(row: Row, uow: UnitOfWork) -> dict[str, Any]:
-    """A mediation as a list shows it."""
-    return _head(row, await repository.assignment_of(uow.db, row), {})
+def _next_act(facts: Row) -> dict[str, Any] | None:
+    given = [{"party_id": p, "step": "mediate", "state": "given"} for p in facts["consented"]]
+    planned, owed = facts["next_session_at"], []
+    if facts["open"]:
+        owed.append({"state": "open", "due_at": facts["first_due_at"]})
+    if facts["breached"]:
+        owed.append({"state": "breached", "due_at": None})
+    mediation = {
+        "state": facts["mediation_state"],
+        "mediator_id": facts["mediator_id"],
+        "drafts": facts["drafts"],
+        "sessions": [{"state": "scheduled", "starts_at": planned}] if planned else [],
+        "consents_missing": consents_missing(facts["parties"], given),
+        "obligations": owed,
+    }
+    return next_act_view(of_assignment(dict(facts), mediation))
 
 
-def _head(row: Row, assignment: Row, parts: dict[str, Any]) -> dict[str, Any]:
-    due = term(assignment["terms"])
+async def listed(rows: list[Row], uow: UnitOfWork) -> list[dict[str, Any]]:
+    """Mediations as a list shows them."""
+    facts = await next_acts([row["mediation_id"] for row in rows], uow)
+    return [
+        {
+            **_head(row, facts[row["mediation_id"]]),
+            "next_act": _next_act(facts[row["mediation_id"]]),
+        }
+        for row in rows
+    ]
+
+
+def _head(row: Row, turn: Row) -> dict[str, Any]:
+    due = term(turn["terms"])
     return {
         **dict(row),
         "term_due_at": due.due_at,
         "term_due_on": due.due_on,
         "term_missed": due.missed,
-        "next_act": next_act_view(of_assignment(dict(assignment), {**dict(row), **parts})),
     }
 
 
@@ -67,8 +97,9 @@ async def whole(row: Row, uow: UnitOfWork) -> dict[str, Any]:
         "drafts": agreement is not None and agreement["state"] == "draft",
     }
     return {
-        **_head(row, assignment, parts),
+        **_head(row, assignment),
         **parts,
+        "next_act": next_act_view(of_assignment(dict(assignment), {**dict(row), **parts})),
         "joint_sessions": case["joint_sessions"],
         "parties": case["parties"],
         "terms": term_views(assignment["terms"]),

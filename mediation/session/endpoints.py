@@ -83,7 +83,7 @@ async def schedule_session(
         id_ = str(row["session_id"])
         await once.store(201, location=f"/v1/sessions/{id_}", resource_id=id_)
     etag(response, row["version"])
-    next_act = await next_act_of(row["mediation_id"], row["organisation"], uow)
+    next_act = await next_act_of(row["mediation_id"], uow)
     return {**dict(row), "next_act": next_act}
 
 
@@ -106,7 +106,7 @@ async def read_session(
     """One session."""
     row = await own(uow, "session", session_id, caller.organisation)
     etag(response, row["version"])
-    next_act = await next_act_of(row["mediation_id"], row["organisation"], uow)
+    next_act = await next_act_of(row["mediation_id"], uow)
     return {**dict(row), "next_act": next_act}
 
 
