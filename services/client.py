@@ -9,6 +9,8 @@ from uuid import uuid4
 
 import httpx
 
+PATIENCE_SECONDS = 60
+
 
 class Refused(Exception):
     """The service answered with a problem."""
@@ -75,9 +77,9 @@ class Client:
         return self._token[1]
 
     def request(self, method: str, service: str, path: str, **given: Any) -> httpx.Response:
-        """One request with the token; a connection that broke is tried again for 30 s."""
+        """One request with the token; a connection that broke is tried again for a minute."""
         more = given.pop("headers", {})
-        end = time.monotonic() + 30
+        end = time.monotonic() + PATIENCE_SECONDS
         while True:
             try:
                 headers = {"Authorization": f"Bearer {self.token()}", **more}

@@ -176,8 +176,9 @@ def _about(event: dict[str, Any]) -> str:
 class Play:
     """Two cases from the first word to the last."""
 
-    def __init__(self, stack: Stack) -> None:
+    def __init__(self, stack: Stack, *, patience_seconds: float = 60) -> None:
         self.stack = stack
+        self.patience_seconds = patience_seconds
         self.court = stack.client(COURT)
         self.police = stack.client(POLICE)
         self.teller = Teller()
@@ -227,7 +228,9 @@ class Play:
             items = sender.get("routing", "/v1/assignments", case_id=case_id)["items"]
             return next((i for i in items if i["ordinal"] == ordinal), None)
 
-        found: dict[str, Any] = wait_for(look, describe=f"offer {ordinal}")
+        found: dict[str, Any] = wait_for(
+            look, seconds=self.patience_seconds, describe=f"offer {ordinal}"
+        )
         return found
 
     def explain(self, sender: Client, offer: dict[str, Any]) -> None:
@@ -243,7 +246,9 @@ class Play:
         """The queue item, once mediation has heard of the offer."""
         path = f"/v1/queue/{assignment_id}"
         found: dict[str, Any] = wait_for(
-            lambda: handler.get("mediation", path), describe="the queue item"
+            lambda: handler.get("mediation", path),
+            seconds=self.patience_seconds,
+            describe="the queue item",
         )
         return found
 
@@ -396,7 +401,9 @@ class Play:
             case: dict[str, Any] = sender.get("intake", f"/v1/cases/{case_id}")
             return case if case["state"] == "closed" else None
 
-        found: dict[str, Any] = wait_for(look, describe="the closing")
+        found: dict[str, Any] = wait_for(
+            look, seconds=self.patience_seconds, describe="the closing"
+        )
         return found
 
     def to_the_end(

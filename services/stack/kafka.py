@@ -140,7 +140,7 @@ class Kafka:
                 *(java(), "-Xmx128m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"),
                 "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn",
                 *("-cp", self.classpath(), "kafka.tools.StorageTool", "format"),
-                *("--standalone", "-t", cluster, "-c", str(self.properties_file)),
+                *("--standalone", f"--cluster-id={cluster}", "-c", str(self.properties_file)),
                 *("--add-scram", salted(ADMIN, self.password)),
             ],
             capture_output=True,

@@ -34,11 +34,11 @@ def assert_gapless(entries: list[dict[str, Any]]) -> None:
     assert len(ids) == len(set(ids))
 
 
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(580)
 def test_a_case_comes_to_its_end_though_every_process_is_killed_on_the_way(
     running: RunningStack, stack: Stack
 ) -> None:
-    play = Play(stack)
+    play = Play(stack, patience_seconds=150)
     first, centre = stack.client(FIRST_COMMITTEE), stack.client(CENTRE)
 
     loan = play.post_loan()
