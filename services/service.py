@@ -39,6 +39,8 @@ class Received(Generic[E]):
     partition: int
     offset: int
     headers: tuple[tuple[str, str], ...]
+    # The data as it came, with members that only a newer release knows; passed on as it is.
+    raw: bytes = b""
 
 
 Handler = Callable[[Received[Any], "UnitOfWork"], Awaitable[None]]

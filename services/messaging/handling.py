@@ -241,6 +241,7 @@ class CaseEvents:
             partition=record.partition,
             offset=record.offset,
             headers=tuple((name, value) for name, value in record.headers),
+            raw=record.data,
         )
 
     # -- parking -----------------------------------------------------------------------------
