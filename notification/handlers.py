@@ -6,6 +6,8 @@ from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
+import orjson
+
 from notification import letters, repository, rules, templates
 from notification.model import CaseCopy, fold, is_current, snapshot
 from notification.repository import Effect, Entry, Known
@@ -81,7 +83,7 @@ def _entries(
 ) -> list[Entry]:
     event = received.data
     heard = rules.hearers(event, known.parts)
-    wire_form = rules.structured(dict(received.headers), payload(event))
+    wire_form = rules.structured(dict(received.headers), said(received))
     entries: list[Entry] = []
     if isinstance(event, ParticipantJoined):
         entries += _for(
@@ -119,6 +121,14 @@ def _connections(organisations: Iterable[str], uow: UnitOfWork) -> dict[str, lis
 
 def _reference(known: Known, organisations: Iterable[str]) -> str | None:
     return next((known.references[o] for o in organisations if o in known.references), None)
+
+
+def said(received: Received[Any]) -> dict[str, Any]:
+    """The event's data as its sender wrote it, also what only a newer release understands."""
+    if not received.raw:
+        return payload(received.data)
+    data: dict[str, Any] = orjson.loads(received.raw)
+    return data
 
 
 def read_after(received: Received[Any]) -> str:
@@ -187,6 +197,6 @@ async def _answer(received: Received[CommandAnswered], uow: UnitOfWork) -> None:
         type=received.type,
         reference=_reference(known, speaks_for),
         read_after=read_after(received),
-        event=rules.structured(dict(received.headers), payload(event)),
+        event=rules.structured(dict(received.headers), said(received)),
     )
     await repository.write(uow, received, Effect(entries=[entry]))

@@ -1,6 +1,7 @@
 """Sending: claim, look whether it still stands, fetch the contact, hand over, keep the proof."""
 
 import asyncio
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
@@ -58,6 +59,8 @@ class Sender:
         self.settings = runtime.settings
         self.channels = used or channels(self.settings)
         self._key = address_key(self.settings.keys_dir)
+        self._saved = float(self.settings.messages_per_second)
+        self._counted_at = time.monotonic()
 
     async def step(self) -> int:
         """One round: first what an interrupted sender left, then what is due. Answers how many."""
@@ -68,9 +71,10 @@ class Sender:
             rows = await repository.claim(
                 uow.db,
                 uow.now,
-                self.settings.senders_at_once * 4,
+                self._allowance(),
                 statutory_only=self._quiet(uow),
             )
+        self._saved -= len(rows)
         slots = asyncio.Semaphore(self.settings.senders_at_once)
 
         async def one(row: asyncpg.Record) -> None:
@@ -79,6 +83,14 @@ class Sender:
 
         await asyncio.gather(*(one(row) for row in rows))
         return len(left) + len(rows)
+
+    def _allowance(self) -> int:
+        """How many may go now; what is not used is saved up for one second at most."""
+        now = time.monotonic()
+        rate = self.settings.messages_per_second
+        self._saved = min(rate, self._saved + (now - self._counted_at) * rate)
+        self._counted_at = now
+        return min(int(self._saved), self.settings.senders_at_once * 4)
 
     def _quiet(self, uow: UnitOfWork) -> bool:
         hour = uow.now.astimezone(SHANGHAI).hour

@@ -1,4 +1,5 @@
 import asyncio
+from dataclasses import replace
 
 import asyncpg
 import pytest
@@ -297,3 +298,12 @@ async def test_a_mediation_event_of_an_unknown_case_is_taken_and_heard_by_nobody
     await asyncio.sleep(0)
 
     assert await runtime.pool.fetchval("SELECT count(*) FROM feed_entry") == 0
+
+
+async def test_members_of_a_newer_release_are_passed_on(case: Case, runtime: Runtime) -> None:
+    received = case.stream.heard(a_referral(case.case_id))
+    newer = b'{"case_id": "x", "reference": "r", "colour_of_paper": "blue"}'
+    await case.again(replace(received, raw=newer))
+
+    event = await runtime.pool.fetchval("SELECT event FROM feed_entry")
+    assert event["data"]["colour_of_paper"] == "blue"
