@@ -45,8 +45,9 @@ async def hear(received: Received[Any], uow: UnitOfWork) -> None:
     fold = _FOLDS.get(type(received.data))
     if fold is None:
         return
-    row = await repository.case(uow, received.case_id)
-    if row is not None and row["state"] == "open" and row["episode"] == received.episode:
+    # The case row first, as REST does: two writers of one case never wait for each other in turn.
+    stream = await uow.lock_case(received.case_id)
+    if not stream.closed and stream.episode == received.episode:
         await fold(received, uow)
 
 
