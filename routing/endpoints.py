@@ -283,7 +283,7 @@ async def import_directory(
     uow: Unit,
 ) -> dict[str, Any]:
     """Import organisations, places and calendars; a repeat changes nothing."""
-    return await import_values(uow, body.model_dump(mode="json", exclude_unset=True))
+    return await import_values(uow, body.model_dump(mode="json"))
 
 
 # -- rules and decisions --------------------------------------------------------------------------

@@ -323,19 +323,17 @@ async def offer(
 async def undecided(uow: UnitOfWork, writes: Writes, case: Row, decision: Row, reason: str) -> None:
     """Nobody has a turn: the first receiver holds, the coordinator is told and may see the case.
 
-    Emits ``RoutingUndecided`` and starts the settlement clock, once a round.
+    Emits ``RoutingUndecided`` and starts the settlement clock, unless one runs. A case that is
+    back with its source waits for nobody else: no coordinator, no clock.
     """
-    chain = chain_of(uow.runtime, case["place"])
-    organisations = uow.runtime.directory.all("organisation")
-    coordinator = coordinator_of(organisations.values(), chain)
-    if coordinator is not None and coordinator != case["source"]:
-        present = await repository.participations_of(uow.db, case["case_id"], ["supervisor"])
-        if not any(part["organisation"] == coordinator for part in present):
-            join(uow, writes, case, coordinator, "supervisor")
-    decision |= {"undecided_reason": reason, "coordinator": coordinator}
     case |= {"state": "undecided", "next_offer": None}
+    writes.add("routed_case", case)
+    coordinator, settle_by = None, None
     length = lanes.site("settlement")
-    settle = add(uow.now, length.n, length.unit, calendars(uow.runtime))
+    if reason != "returned_to_source":
+        coordinator = await _tell_coordinator(uow, writes, case)
+        settle_by = add(uow.now, length.n, length.unit, calendars(uow.runtime)).due_at
+    decision |= {"undecided_reason": reason, "coordinator": coordinator}
     uow.emit(
         RoutingUndecided(
             case_id=case["case_id"],
@@ -343,25 +341,38 @@ async def undecided(uow: UnitOfWork, writes: Writes, case: Row, decision: Row, r
             reason=reason,
             holder=case["source"],
             coordinator=coordinator,
-            settle_by=settle.due_at,
+            settle_by=settle_by,
             undecided_at=uow.now,
         )
     )
-    if not await repository.live_clocks(uow.db, case["case_id"], kinds=("settlement",)):
-        await clocks.start(
-            uow,
-            writes,
-            case,
-            kind="settlement",
-            rule_id="site-settlement",
-            citation=length.source,
-            on_expiry="alert",
-            start_at=uow.now,
-            n=length.n,
-            unit=length.unit,
-            subject_id=decision["id"],
-        )
-    writes.add("routed_case", case)
+    if settle_by is None or await repository.live_clocks(
+        uow.db, case["case_id"], kinds=("settlement",)
+    ):
+        return
+    await clocks.start(
+        uow,
+        writes,
+        case,
+        kind="settlement",
+        rule_id="site-settlement",
+        citation=length.source,
+        on_expiry="alert",
+        start_at=uow.now,
+        n=length.n,
+        unit=length.unit,
+        subject_id=decision["id"],
+    )
+
+
+async def _tell_coordinator(uow: UnitOfWork, writes: Writes, case: Row) -> str | None:
+    """The place's coordinator takes part as supervisor from now on; answers its code."""
+    organisations = uow.runtime.directory.all("organisation").values()
+    coordinator = coordinator_of(organisations, chain_of(uow.runtime, case["place"]))
+    if coordinator is not None and coordinator != case["source"]:
+        present = await repository.participations_of(uow.db, case["case_id"], ["supervisor"])
+        if not any(part["organisation"] == coordinator for part in present):
+            join(uow, writes, case, coordinator, "supervisor")
+    return coordinator
 
 
 _WORDS = {

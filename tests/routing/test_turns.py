@@ -3,6 +3,7 @@
 import asyncpg
 import pytest
 
+from routing.wiring import ROUTING
 from services.events.intake import CaseCorrected, CaseReopened, ReferralReceived
 from services.ids import new_id
 from tests.routing.world import (
@@ -157,7 +158,12 @@ async def test_the_source_recalls_and_holds_the_case_again(world: World) -> None
     await world.end(case, "recalled")
     undecided = await world.last(case, "case.routing-undecided")
     assert undecided["reason"] == "returned_to_source"
+    assert "coordinator" not in undecided
     assert (await world.turn(case))["ordinal"] == 1
+    # The source sends it on by naming a body that agreed.
+    body = {"case_id": str(case.case_id), "stage": "agreement", "outcome": "lead_named"}
+    await world.ok("POST", "/v1/conferences", {**body, "lead": CENTRE})
+    assert (await world.turn(case))["organisation"] == CENTRE
 
 
 async def test_an_override_follows_the_end_of_the_turn_it_took_back(world: World) -> None:
@@ -312,6 +318,16 @@ async def test_a_full_body_is_passed_over(world: World) -> None:
     offered = [(await world.turn(await world.registered()))["organisation"] for _ in range(3)]
 
     assert offered == [COMMITTEE, COMMITTEE, CENTRE]
+
+
+async def test_the_doctor_names_what_waits_without_a_holder(world: World) -> None:
+    fine, stuck = await world.registered(), await world.registered("proc_civil-loan-guarantor")
+    assert ROUTING.doctor is not None
+
+    lines = await ROUTING.doctor(world.runtime)
+
+    assert [line for line in lines if fine.number in line] == []
+    assert ["overrides" in line for line in lines if stuck.number in line] == [True]
 
 
 async def test_strangers_see_nothing(world: World) -> None:
