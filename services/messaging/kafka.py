@@ -57,10 +57,10 @@ def new_consumer(
             "group_id": group,
             "group_instance_id": instance,
             "partition_assignment_strategy": (RoundRobinPartitionAssignor,),
-            "session_timeout_ms": 10_000,
-            "heartbeat_interval_ms": 2_000,
+            "session_timeout_ms": 15_000,
+            "heartbeat_interval_ms": 3_000,
             "max_poll_interval_ms": 300_000,
-            "rebalance_timeout_ms": 10_000,
+            "rebalance_timeout_ms": 15_000,
         }
     return AIOKafkaConsumer(
         **settings.kafka_client(),

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 BATCH: Final = 1_000
-IDLE_SECONDS: Final = 0.1
+IDLE_SECONDS: Final = 0.2
 ACK_SECONDS: Final = 20.0
 TOPIC_SECONDS: Final = 3.0
 MISSING_TOPIC_SECONDS: Final = 10.0

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 BATCH: Final = 500
-IDLE_SECONDS: Final = 0.25
+IDLE_SECONDS: Final = 0.5
 # Under load a round numbers what came meanwhile, instead of a round for every commit.
 GATHER_SECONDS: Final = 0.02
 GENESIS: Final = b"\0" * 32
