@@ -10,7 +10,7 @@ from mediation.errors import fail
 from mediation.repository import Row
 from mediation.seal import Seal
 from services.errors import CaseClosedProblem, NotFound, VersionMismatch
-from services.unit_of_work import UnitOfWork
+from services.unit_of_work import CaseStream, UnitOfWork
 
 ID = {
     "assignment": "assignment_id",
@@ -68,21 +68,36 @@ async def hold(
     version: int | None = None,
     even_when_over: bool = False,
 ) -> Row:
-    """Lock the row's case and read the row again.
+    """Lock the row's case, then the row, and read both as they are now: one round trip.
 
     Raises ``NotFound``, ``VersionMismatch`` and, when the case or its round is over,
     ``CaseClosedProblem``.
     """
-    row = await own(uow, table, id_, organisation)
-    stream = await uow.lock_case(row["case_id"])
-    row = await own(uow, table, id_, organisation)
+    row = await repository.lock(uow.db, table, ID[table], id_, organisation)
+    if row is None:
+        raise NotFound()
+    uow.streams.setdefault(
+        row["case_id"],
+        CaseStream(
+            row["case_id"],
+            row["stream_number"],
+            row["stream_episode"],
+            row["stream_closed"],
+            row["stream_sequence"],
+        ),
+    )
     if version is not None and row["version"] != version:
         raise VersionMismatch()
-    if not even_when_over and (
-        stream.closed or ("episode" in row and row["episode"] != stream.episode)
-    ):
-        raise CaseClosedProblem()
+    if not even_when_over:
+        check_open(row, uow)
     return row
+
+
+def check_open(row: Row, uow: UnitOfWork) -> None:
+    """Raise ``CaseClosedProblem`` when the case, or the round the row belongs to, is over."""
+    stream = uow.streams[row["case_id"]]
+    if stream.closed or ("episode" in row and row["episode"] != stream.episode):
+        raise CaseClosedProblem()
 
 
 def seal(uow: UnitOfWork, purpose: str) -> Seal:

@@ -48,6 +48,23 @@ async def get(db: asyncpg.Connection, table: str, key: str, id_: UUID) -> Row | 
     return await db.fetchrow(f"SELECT * FROM {table} WHERE {key} = $1", id_)
 
 
+async def lock(
+    db: asyncpg.Connection, table: str, key: str, id_: UUID, organisation: str
+) -> Row | None:
+    """One row of an organisation's with the head of its case, both locked, the case first.
+
+    The order matters: whoever holds a case may change its rows without waiting for anybody.
+    """
+    return await db.fetchrow(
+        f"""SELECT t.*, s.case_number AS stream_number, s.episode AS stream_episode,
+              s.closed AS stream_closed, s.last_sequence AS stream_sequence
+            FROM {table} t JOIN case_stream s ON s.case_id = t.case_id
+            WHERE t.{key} = $1 AND t.organisation = $2 FOR UPDATE OF s, t""",
+        id_,
+        organisation,
+    )
+
+
 async def many(
     db: asyncpg.Connection, table: str, key: str, id_: UUID, order: str = "recorded_at"
 ) -> list[Row]:

@@ -5,7 +5,7 @@ from uuid import UUID
 
 from fastapi import APIRouter, Response
 
-from mediation.agreement import handlers, repository
+from mediation.agreement import handlers
 from mediation.agreement.model import Signature
 from mediation.agreement.schemas import AgreementBody, AgreementView, SignatureBody
 from mediation.agreement.views import view
@@ -107,12 +107,7 @@ async def sign_agreement(
         row = await own(uow, "agreement", agreement_id, caller.organisation)
     else:
         done_by = await act(uow, caller.organisation, acted_by=caller.acted_by)
-        row = await own(uow, "agreement", agreement_id, caller.organisation)
-        known = any(
-            s["signer_kind"] == body.signer_kind and s["signer"] == body.signer
-            for s in await repository.signatures(uow.db, agreement_id)
-        )
-        row = await hold(uow, "agreement", agreement_id, caller.organisation, even_when_over=known)
+        row = await hold(uow, "agreement", agreement_id, caller.organisation, even_when_over=True)
         row = await handlers.sign(
             row,
             signature=Signature(

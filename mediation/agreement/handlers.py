@@ -8,7 +8,7 @@ from uuid import UUID
 from mediation.agreement import repository, rules
 from mediation.agreement.model import AGREEMENT, Signature, text_sha256
 from mediation.errors import fail, refuse
-from mediation.gate import Act, handler_kind, own, seal
+from mediation.gate import Act, check_open, handler_kind, own, seal
 from mediation.obligation import repository as obligations
 from mediation.obligation.rules import all_ended
 from mediation.proceeding import repository as proceedings
@@ -106,7 +106,7 @@ async def draft(
     )
     await change(uow.db, "mediation", "mediation_id", mediation["mediation_id"], {})
     uow.audit("agreement.draft", case_id=row["case_id"], subject=str(agreement_id))
-    return await settle(row, uow)
+    return await settle(row, uow) if form == "oral" else row
 
 
 def _check_obligation(obligation: Mapping[str, Any], bound: Sequence[UUID]) -> None:
@@ -138,6 +138,7 @@ async def sign(
         if known["text_sha256"] != signature.text_sha256:
             fail("text-changed", "The signed text is not this agreement's text.")
         return row
+    check_open(row, uow)
     if not AGREEMENT.allows(row["state"], "sign"):
         fail("state", "The agreement is no longer open for signatures.")
     mediation = await own(uow, "mediation", row["mediation_id"], act.organisation)

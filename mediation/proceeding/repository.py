@@ -15,24 +15,23 @@ async def open_mediation(
     db: asyncpg.Connection, mediation_id: UUID, assignment: Row, started_at: datetime
 ) -> Row:
     """Open the proceeding of an accepted assignment, in the case's lane of now."""
-    lane = await db.fetchval("SELECT lane FROM case_copy WHERE case_id = $1", assignment["case_id"])
-    return await insert(
-        db,
-        "mediation",
-        {
-            "mediation_id": mediation_id,
-            "assignment_id": assignment["assignment_id"],
-            "case_id": assignment["case_id"],
-            "case_number": assignment["case_number"],
-            "episode": assignment["episode"],
-            "organisation": assignment["organisation"],
-            "lane": lane,
-            "lanes": [{"lane": lane, "since": started_at.isoformat()}],
-            "state": "open",
-            "remedies": [],
-            "started_at": started_at,
-        },
+    row = await db.fetchrow(
+        """INSERT INTO mediation (mediation_id, assignment_id, case_id, case_number, episode,
+             organisation, lane, lanes, state, remedies, started_at)
+           SELECT $1, $2, case_id, case_number, $3, $4, lane,
+             jsonb_build_array(jsonb_build_object('lane', lane, 'since', $5::timestamptz)),
+             'open', '[]', $5
+           FROM case_copy WHERE case_id = $6 RETURNING *""",
+        mediation_id,
+        assignment["assignment_id"],
+        assignment["episode"],
+        assignment["organisation"],
+        started_at,
+        assignment["case_id"],
     )
+    if row is None:
+        raise LookupError("a row that must be there is gone")
+    return row
 
 
 async def case_copy(db: asyncpg.Connection, case_id: UUID) -> Row:
@@ -83,6 +82,35 @@ async def page(
         after,
         limit,
     )
+
+
+async def parts(db: asyncpg.Connection, mediation_id: UUID, case_id: UUID) -> Row:
+    """Everything that belongs to a mediation, in one query; lists as JSON."""
+    row = await db.fetchrow(
+        """SELECT k.parties, k.joint_sessions, a.terms,
+             (SELECT coalesce(jsonb_agg(to_jsonb(c) || jsonb_build_object('consent_id', c.id)
+                                        ORDER BY c.recorded_at, c.id), '[]')
+              FROM consent c WHERE c.mediation_id = m.mediation_id AND NOT c.superseded)
+               AS consents,
+             (SELECT coalesce(jsonb_agg(to_jsonb(p) ORDER BY p.recorded_at), '[]')
+              FROM appointment p WHERE p.mediation_id = m.mediation_id) AS appointments,
+             (SELECT coalesce(jsonb_agg(to_jsonb(s) ORDER BY s.starts_at, s.session_id), '[]')
+              FROM session s WHERE s.mediation_id = m.mediation_id) AS sessions,
+             (SELECT to_jsonb(g) - 'sealed' FROM agreement g
+              WHERE g.mediation_id = m.mediation_id AND g.state <> 'void') AS agreement,
+             (SELECT coalesce(jsonb_agg(to_jsonb(o) ORDER BY o.ordinal), '[]')
+              FROM obligation o WHERE o.case_id = m.case_id
+                AND o.mediation_id = m.mediation_id AND o.state <> 'superseded') AS obligations
+           FROM mediation m
+           JOIN assignment a USING (assignment_id)
+           JOIN case_copy k ON k.case_id = m.case_id
+           WHERE m.mediation_id = $1 AND m.case_id = $2""",
+        mediation_id,
+        case_id,
+    )
+    if row is None:
+        raise LookupError("a row that must be there is gone")
+    return row
 
 
 async def next_facts(db: asyncpg.Connection, mediation_ids: list[UUID]) -> list[Row]:

@@ -3,14 +3,11 @@
 from typing import Any
 from uuid import UUID
 
-from mediation.agreement import repository as agreements
 from mediation.gate import own
 from mediation.next_act import consents_missing, of_assignment, term
-from mediation.obligation import repository as obligations
 from mediation.proceeding import repository
 from mediation.repository import Row
 from mediation.schemas import next_act_view, term_views
-from mediation.session import repository as sessions
 from services.events import lanes
 from services.unit_of_work import UnitOfWork
 
@@ -84,27 +81,14 @@ def _head(row: Row, turn: Row) -> dict[str, Any]:
 
 async def whole(row: Row, uow: UnitOfWork) -> dict[str, Any]:
     """A mediation with everything its desk works on."""
-    db, id_ = uow.db, row["mediation_id"]
-    assignment = await repository.assignment_of(db, row)
-    case = await repository.case_copy(db, row["case_id"])
-    consents = await repository.current_consents(db, id_)
-    agreement = await agreements.current(db, id_)
-    parts: dict[str, Any] = {
-        "consents": [consent_view(consent) for consent in consents],
-        "sessions": [dict(s) for s in await sessions.of_mediation(db, id_)],
-        "obligations": [dict(o) for o in await obligations.of_mediation(db, id_)],
-        "consents_missing": consents_missing(case["parties"], [dict(c) for c in consents]),
-        "drafts": agreement is not None and agreement["state"] == "draft",
-    }
+    facts = (await next_acts([row["mediation_id"]], uow))[row["mediation_id"]]
+    parts = await repository.parts(uow.db, row["mediation_id"], row["case_id"])
     return {
-        **_head(row, assignment),
-        **parts,
-        "next_act": next_act_view(of_assignment(dict(assignment), {**dict(row), **parts})),
-        "joint_sessions": case["joint_sessions"],
-        "parties": case["parties"],
-        "terms": term_views(assignment["terms"]),
-        "appointments": [dict(a) for a in await repository.appointments(db, id_)],
-        "agreement": dict(agreement) if agreement else None,
+        **_head(row, facts),
+        **dict(parts),
+        "next_act": _next_act(facts),
+        "terms": term_views(parts["terms"]),
+        "consents_missing": consents_missing(parts["parties"], parts["consents"]),
         "possible_end_codes": list(lanes.lane(row["lane"]).end_codes)
         if row["state"] == "open"
         else [],

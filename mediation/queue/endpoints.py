@@ -137,14 +137,16 @@ async def accept_item(
     response: Response,
 ) -> dict[str, Any]:
     """Accept the offer; the answer tells the lane's term. Possible until it has ended."""
-    if not once.replayed:
+    if once.replayed:
+        row = await own(uow, "assignment", assignment_id, caller.organisation)
+    else:
         done_by = await act(
             uow, caller.organisation, occurred_at=body.occurred_at, acted_by=caller.acted_by
         )
         row = await hold(uow, "assignment", assignment_id, caller.organisation, version=version)
-        await handlers.accept(row, done_by, uow)
+        row = await handlers.accept(row, done_by, uow)
         await once.store(200, resource_id=str(assignment_id))
-    return await _answer(uow, assignment_id, caller, response)
+    return _answer(row, uow, response)
 
 
 @router.post("/{assignment_id}/return", response_model=QueueItemView, responses=problems(*MOVES))
@@ -158,12 +160,14 @@ async def return_item(
     response: Response,
 ) -> dict[str, Any]:
     """Return the offer on a ground of the closed list, before `accept_by`."""
-    if not once.replayed:
+    if once.replayed:
+        row = await own(uow, "assignment", assignment_id, caller.organisation)
+    else:
         done_by = await act(uow, caller.organisation, acted_by=caller.acted_by)
         row = await hold(uow, "assignment", assignment_id, caller.organisation, version=version)
-        await handlers.give_back(row, body.ground, body.note, done_by, uow)
+        row = await handlers.give_back(row, body.ground, body.note, done_by, uow)
         await once.store(200, resource_id=str(assignment_id))
-    return await _answer(uow, assignment_id, caller, response)
+    return _answer(row, uow, response)
 
 
 @router.post("/{assignment_id}/object", response_model=QueueItemView, responses=problems(*MOVES))
@@ -177,18 +181,17 @@ async def object_to_item(
     response: Response,
 ) -> dict[str, Any]:
     """Object to the offer where the lane knows objections; the sender decides (信访工作条例 23)."""
-    if not once.replayed:
+    if once.replayed:
+        row = await own(uow, "assignment", assignment_id, caller.organisation)
+    else:
         done_by = await act(uow, caller.organisation, acted_by=caller.acted_by)
         row = await hold(uow, "assignment", assignment_id, caller.organisation, version=version)
-        await handlers.object_to(row, body.ground, body.note, done_by, uow)
+        row = await handlers.object_to(row, body.ground, body.note, done_by, uow)
         await once.store(200, resource_id=str(assignment_id))
-    return await _answer(uow, assignment_id, caller, response)
+    return _answer(row, uow, response)
 
 
-async def _answer(
-    uow: UnitOfWork, assignment_id: UUID, caller: Caller, response: Response
-) -> dict[str, Any]:
-    row = await own(uow, "assignment", assignment_id, caller.organisation)
+def _answer(row: Row, uow: UnitOfWork, response: Response) -> dict[str, Any]:
     etag(response, row["version"])
     return view(row, term_starts=_term(row, uow) if row["state"] == "accepted" else None)
 

@@ -146,6 +146,7 @@ async def move(
         row["session_id"],
         {"starts_at": starts_at, "ends_at": ends_at, "room": room or row["room"]},
     )
+    await repository.free(uow.db, row["session_id"])
     await _book(row, uow)
     uow.emit(
         SessionMoved(

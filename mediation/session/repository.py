@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from datetime import datetime
+from typing import Final
 from uuid import UUID
 
 import asyncpg
@@ -16,28 +17,32 @@ async def book(
     starts_at: datetime,
     ends_at: datetime,
 ) -> None:
-    """Book everything a session needs, in place of what it had.
+    """Book everything a session needs.
 
     The exclusion constraint refuses what is taken (``asyncpg.ExclusionViolationError``). Keys are
     taken in order, so that two sessions never wait for each other.
     """
-    await free(db, session_id)
     ordered = sorted(set(keys))
-    await db.execute(
-        """INSERT INTO bookable (key) SELECT k FROM unnest($1::text[]) AS k
-           WHERE NOT EXISTS (SELECT 1 FROM bookable WHERE key = k)
-           ORDER BY k ON CONFLICT (key) DO NOTHING""",
-        ordered,
-    )
-    await db.execute(
-        """INSERT INTO booking (session_id, bookable, during)
-           SELECT $1, number, tstzrange($3, $4) FROM bookable
-           WHERE key = ANY($2) ORDER BY number""",
-        session_id,
-        ordered,
-        starts_at,
-        ends_at,
-    )
+    booked = await db.fetch(_MAKE_AND_BOOK, session_id, ordered, starts_at, ends_at)
+    if len(booked) < len(ordered):  # somebody else made one of the keys at this very moment
+        await db.execute(_BOOK, session_id, ordered, starts_at, ends_at)
+
+
+_BOOK: Final = """
+    INSERT INTO booking (session_id, bookable, during)
+    SELECT $1, number, tstzrange($3, $4) FROM bookable WHERE key = ANY($2) ORDER BY number
+    ON CONFLICT (session_id, bookable) DO NOTHING
+"""
+_MAKE_AND_BOOK: Final = """
+    WITH made AS (
+      INSERT INTO bookable (key) SELECT k FROM unnest($2::text[]) AS k
+      WHERE NOT EXISTS (SELECT 1 FROM bookable WHERE key = k)
+      ORDER BY k ON CONFLICT (key) DO NOTHING RETURNING number)
+    INSERT INTO booking (session_id, bookable, during)
+    SELECT $1, number, tstzrange($3, $4)
+    FROM (SELECT number FROM made UNION SELECT number FROM bookable WHERE key = ANY($2)) AS b
+    ORDER BY number RETURNING bookable
+"""
 
 
 async def free(db: asyncpg.Connection, session_id: UUID) -> None:
