@@ -96,7 +96,11 @@ class Watchdog:
             "outbox_waiting": unpublished["rows"],
             "outbox_held": unpublished["held"],
         }
-        if may_leave:
+        beyond = sorted(p for p, end in ends.items() if positions.get(p, 0) > end)
+        if beyond:
+            log.error("the topic ends before the position: it was lost or made anew", at=beyond)
+            runtime.progress["stalled"] = True
+        elif may_leave:
             self._judge({p: now - self._moved[p][1] for p, lag in lags.items() if lag}, now)
 
     def _judge(self, standing: dict[int, float], now: float) -> None:
@@ -106,6 +110,8 @@ class Watchdog:
             runtime.progress["stalled"] = True
             return
         if now - runtime.progress.get("retrying_monotonic", -1e9) < self._stall_seconds:
+            return
+        if not runtime.writes_allowed:  # nothing is consumed before recover has run
             return
         consumer: GroupConsumer | None = runtime.state.get("case_consumer")
         mine = {place.partition for place in consumer.expected} if consumer else set()
