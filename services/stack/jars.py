@@ -12,11 +12,13 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
-
-import httpx
+from typing import TYPE_CHECKING
 
 from services.stack.console import StackError, say
 from services.stack.locks import locked
+
+if TYPE_CHECKING:
+    import httpx
 
 LIST = Path(__file__).with_name("kafka-jars.csv")
 ATTEMPTS = 3
@@ -130,7 +132,7 @@ def _fetch_local(folder: Path, jar: Jar, part: Path, add: Callable[[int], None])
 
 
 def _fetch_http(
-    client: httpx.Client, base: str, jar: Jar, part: Path, add: Callable[[int], None]
+    client: "httpx.Client", base: str, jar: Jar, part: Path, add: Callable[[int], None]
 ) -> None:
     have = part.stat().st_size if part.exists() else 0
     if have >= jar.size:
@@ -152,8 +154,10 @@ def _fetch_http(
                 add(len(piece))
 
 
-def _fetch(client: httpx.Client, base: str, jar: Jar, folder: Path, progress: Progress) -> None:
+def _fetch(client: "httpx.Client", base: str, jar: Jar, folder: Path, progress: Progress) -> None:
     target, part = folder / jar.name, folder / f"{jar.name}.part"
+    import httpx
+
     local = _local_folder(base)
     for attempt in range(1, ATTEMPTS + 1):
         try:
@@ -201,6 +205,8 @@ def _missing(jars: list[Jar], folder: Path) -> list[Jar]:
 
 
 def _fetch_all(missing: list[Jar], folder: Path, base: str) -> None:
+    import httpx  # only here: later starts fetch nothing
+
     total = sum(jar.size for jar in missing)
     parts = (folder / f"{jar.name}.part" for jar in missing)
     progress = Progress(total, sum(part.stat().st_size for part in parts if part.exists()))

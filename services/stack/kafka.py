@@ -47,6 +47,7 @@ class Kafka:
     jars: Sequence[Path]
     password: str
     controller_password: str
+    warm: Path | None = None
 
     @property
     def bootstrap(self) -> str:
@@ -157,7 +158,9 @@ class Kafka:
 
     def argv(self) -> list[str]:
         """The command that runs the broker."""
-        return [java(), *JVM, "-cp", self.classpath(), "kafka.Kafka", str(self.properties_file)]
+        known = [f"-XX:AOTCache={self.warm}"] if self.warm and self.warm.exists() else []
+        main = ["-cp", self.classpath(), "kafka.Kafka", str(self.properties_file)]
+        return [java(), *known, *JVM, *main]
 
     def answers(self) -> bool:
         """Whether the broker takes connections."""

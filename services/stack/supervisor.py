@@ -16,7 +16,7 @@ from pathlib import Path
 from types import FrameType
 from typing import IO, Any
 
-from services.stack import identity, jars, process
+from services.stack import identity, jars, process, warm
 from services.stack.console import StackError, say, tell
 from services.stack.home import ROOT, Home, cache_folder, check_disk, unprivileged
 from services.stack.kafka import Kafka
@@ -62,6 +62,7 @@ class Supervisor:
         self.lock: IO[str] | None = None
         self.watcher: subprocess.Popen[bytes] | None = None
         self.player: subprocess.Popen[bytes] | None = None
+        self.warmer: subprocess.Popen[bytes] | None = None
         self.ready = False
         self.stopping = False
 
@@ -144,14 +145,15 @@ class Supervisor:
         )
 
     def _kafka(self) -> Kafka:
-        cache = cache_folder(self.environ)
+        files = jars.ensure(cache_folder(self.environ), self.environ)
         return Kafka(
             self.home.folder("kafka"),
             self.settings.ports["kafka"],
             self.settings.ports["kafka_controller"],
-            jars.ensure(cache, self.environ),
+            files,
             self.settings.secrets["kafka_admin"],
             self.settings.secrets["kafka_controller"],
+            warm.cache_file(files),
         )
 
     def _start_servers(self) -> None:
@@ -175,7 +177,6 @@ class Supervisor:
                 cwd=Path("/"),
             )
             postgres.wait(child.process)
-            self._provision(postgres)
             tell(f"PostgreSQL answers on 127.0.0.1:{postgres.port}.")
 
     def _provision(self, postgres: Postgres) -> None:
@@ -207,8 +208,18 @@ class Supervisor:
         """Migrate, make topics and seed, each only when its input has changed."""
         environ = {**self.environ, **self.settings.of_steps(self.postgres)}
         marks = Marks(self.home)
-        if not self.settings.own_postgres or not asyncio.run(is_migrated(environ)):
-            self._steps({"migrate": ["migrate", "upgrade"]}, environ)
+        databases = fingerprint(
+            str(self._database_identity(environ)),
+            str(self.settings.secrets),
+            *(path.read_bytes() for path in sorted((ROOT / "deploy" / "roles").glob("*.sql"))),
+            *(f"{path}" for path in sorted(ROOT.glob("*/migrations/versions/[0-9]*.py"))),
+        )
+        if not self.settings.own_postgres or marks.get("databases") != databases:
+            if self.postgres is not None:
+                self._provision(self.postgres)
+            if not asyncio.run(is_migrated(environ)):
+                self._steps({"migrate": ["migrate", "upgrade"]}, environ)
+            marks.put({"databases": databases})
         clients_file = self.home.path / "clients.json"
         samples = samples_folder(self.environ)
         seeds = fingerprint(
@@ -325,6 +336,20 @@ class Supervisor:
         if code:
             tell(f"The play did not come to its end ({process.ending(code)}); all stays up.")
         self._tell_where()
+        self._warm_up()
+
+    def _warm_up(self) -> None:
+        """Once on a machine, when the person has seen the play: make later starts quicker."""
+        if self.kafka is not None and self.kafka.warm and not self.kafka.warm.exists():
+            self.warmer = subprocess.Popen(
+                [sys.executable, "-m", "services.stack.warm"],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                cwd=ROOT,
+                start_new_session=True,
+                preexec_fn=process.dies_with_parent(signal.SIGKILL),
+            )
 
     def description(self) -> dict[str, Any]:
         """What ``stack.json`` holds, so that scripts find everything."""
@@ -371,6 +396,9 @@ class Supervisor:
         if self.player is not None and self.player.poll() is None:
             self.player.terminate()
             self.player.wait(10)
+        if self.warmer is not None and self.warmer.poll() is None:
+            os.killpg(self.warmer.pid, signal.SIGKILL)
+            self.warmer.wait()
         (self.home.path / "stack.json").unlink(missing_ok=True)
         services = [child for child in self.children if child.name in SERVICES]
         for child in services:
