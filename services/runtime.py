@@ -51,7 +51,6 @@ class Runtime:
         self.sequencer_wakeup = asyncio.Event()
         self.jobs_wakeup = asyncio.Event()
         self.consumed = asyncio.Condition()
-        self.outbox_written = False
         self.writes_allowed = True
         self.progress: dict[str, Any] = {}
         self.worker_alive = False
@@ -108,11 +107,14 @@ class Runtime:
             **context,
         )
 
-    def wake(self) -> None:
-        """After a commit: tell relay and sequencer of this process that there may be work."""
-        self.outbox_wakeup.set()
-        self.sequencer_wakeup.set()
-        self.jobs_wakeup.set()
+    def wake(self, *, events: bool = True, jobs: bool = True) -> None:
+        """After a commit: tell those of this process for whom it wrote something."""
+        if events:
+            self.outbox_wakeup.set()
+        if jobs:
+            self.jobs_wakeup.set()
+        if self.service.sequenced or (events and jobs):
+            self.sequencer_wakeup.set()
 
     async def notify_consumed(self) -> None:
         """After a consumer's commit: wake requests that wait with ``Case-After``."""

@@ -19,6 +19,7 @@ from services.messaging.failpoints import failpoint
 from services.telemetry import current_traceparent, request_id
 
 if TYPE_CHECKING:
+    from services.messaging.inbox import Memory
     from services.auth import Caller
     from services.runtime import Runtime
 
@@ -126,10 +127,14 @@ class UnitOfWork:
         self.causation_id = causation_id
         self.correlation_id = correlation_id or request_id()
         self.traceparent = traceparent or current_traceparent()
+        # In a consumer: the batch this event belongs to; what is noted there ends with it.
+        self.batch: Memory | None = None
         self.streams: dict[UUID, CaseStream] = {}
         self.on_emit: Callable[[], None] | None = None
         self._touched: set[UUID] = set()
         self._pending = _Pending()
+        self.wrote_events = False
+        self.wrote_jobs = False
 
     # -- the case's own stream ---------------------------------------------------------------
 
@@ -327,7 +332,8 @@ class UnitOfWork:
                 *_columns(pending.audit, 11),
                 *_columns(pending.jobs, 5),
             )
-            self.runtime.outbox_written |= bool(pending.outbox)
+            self.wrote_events |= bool(pending.outbox)
+            self.wrote_jobs |= bool(pending.jobs)
         failpoint("unit_of_work.before_commit")
 
 
@@ -373,4 +379,5 @@ async def open_unit_of_work(
             if not readonly:
                 await uow.flush()
         failpoint("unit_of_work.after_commit")
-    runtime.wake()
+    if not readonly:
+        runtime.wake(events=uow.wrote_events, jobs=uow.wrote_jobs)

@@ -3,8 +3,9 @@
 import asyncio
 import time
 from collections import deque
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, cast
 
+import asyncpg
 import structlog
 from aiokafka import TopicPartition
 
@@ -103,36 +104,21 @@ class CaseConsumer(GroupConsumer):
 
     async def transaction(self, place: TopicPartition, records: list[Incoming]) -> int:
         """One transaction: fence, inbox, effects, position. Answers how many records it took."""
-        events, tally, done = self.events, Tally(), 0
-        until = time.monotonic() + BATCH_SECONDS
-        async with transaction(self.runtime) as (db, now):
-            await self.positions.lock(db, place.topic, place.partition, records[0].offset)
-            memory = await events.remember(db, records)
-            for record in records:
-                await events.take(db, memory, record, now, tally)
-                done += 1
-                if time.monotonic() > until:
-                    break
-            await memory.save()
-            next_offset = records[done - 1].offset + 1
-            await self.positions.move(db, place.topic, place.partition, next_offset)
-            failpoint("consumer.after_effect")
-        failpoint("consumer.after_commit")
-        await self._committed(tally)
-        return done
+        return (await self.handle_together({place: records}))[place]
 
     async def handle_together(
         self, batch: dict[TopicPartition, list[Incoming]]
     ) -> dict[TopicPartition, int]:
-        """The same for several partitions at once; a failure leaves nothing behind."""
+        """The same for one or several partitions; a failure leaves nothing behind."""
         events, tally = self.events, Tally()
         topic = next(iter(batch)).topic
         done: dict[TopicPartition, int] = {}
-        until = time.monotonic() + BATCH_SECONDS
-        async with transaction(self.runtime) as (db, now):
-            expected = {place.partition: records[0].offset for place, records in batch.items()}
-            await self.positions.lock_all(db, topic, expected)
+        expected = {place.partition: records[0].offset for place, records in batch.items()}
+        async with self.runtime.pool.acquire() as proxy, proxy.transaction():
+            db = cast(asyncpg.Connection, proxy)
+            now = await self.positions.begin(db, topic, expected) + self.runtime.clock.offset
             memory = await events.remember(db, [r for records in batch.values() for r in records])
+            until = time.monotonic() + BATCH_SECONDS
             for place, records in batch.items():
                 for count, record in enumerate(records, 1):
                     await events.take(db, memory, record, now, tally)
@@ -141,9 +127,8 @@ class CaseConsumer(GroupConsumer):
                         break
                 if time.monotonic() > until:
                     break
-            await memory.save()
             next_offsets = {p.partition: batch[p][n - 1].offset + 1 for p, n in done.items()}
-            await self.positions.move_all(db, topic, next_offsets)
+            await memory.save_and_move(topic, self.positions.generation, next_offsets)
             failpoint("consumer.after_effect")
         failpoint("consumer.after_commit")
         await self._committed(tally)
@@ -160,7 +145,7 @@ class CaseConsumer(GroupConsumer):
             if count:
                 labels = (self.events.service.name, self.consumer, result)
                 EVENTS_HANDLED.labels(*labels).inc(count)
-        self.runtime.wake()
+        self.runtime.wake(events=tally.wrote_events, jobs=tally.wrote_jobs)
         await self.runtime.notify_consumed()
         for key in tally.mended:
             try:

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Iterable
+from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
 import asyncpg
@@ -93,10 +94,15 @@ class Positions:
             next_offset,
         )
 
-    async def lock_all(self, db: asyncpg.Connection, topic: str, expected: dict[int, int]) -> None:
-        """Lock several rows and compare. Raises ``Moved`` when one is not where it should be."""
+    async def begin(self, db: asyncpg.Connection, topic: str, expected: dict[int, int]) -> datetime:
+        """Begin a batch in the open transaction: lock and compare rows, be the service, and now.
+
+        Raises ``Moved`` when a row is not where the batch begins.
+        """
         rows = await db.fetch(
-            """SELECT partition, next_offset FROM position
+            """SELECT partition, next_offset, now() AS now,
+                 set_config('liandiao.organisation', '*', true)
+               FROM position
                WHERE consumer = $1 AND topic = $2 AND generation = $3 AND partition = ANY($4::int[])
                ORDER BY partition FOR UPDATE""",
             self.consumer,
@@ -108,22 +114,8 @@ class Positions:
         for partition, offset in expected.items():
             if found.get(partition) != offset:
                 raise Moved(found.get(partition, -1))
-
-    async def move_all(
-        self, db: asyncpg.Connection, topic: str, next_offsets: dict[int, int]
-    ) -> None:
-        """Write where each partition's next batch begins; the rows are locked."""
-        await db.execute(
-            """UPDATE position p SET next_offset = m.next_offset, updated_at = clock_timestamp()
-               FROM unnest($4::int[], $5::bigint[]) AS m(partition, next_offset)
-               WHERE p.consumer = $1 AND p.topic = $2 AND p.generation = $3
-                 AND p.partition = m.partition""",
-            self.consumer,
-            topic,
-            self.generation,
-            list(next_offsets),
-            list(next_offsets.values()),
-        )
+        now: datetime = rows[0]["now"]
+        return now
 
 
 class GroupConsumer(ConsumerRebalanceListener):  # type: ignore[misc]

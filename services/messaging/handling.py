@@ -8,6 +8,7 @@ import asyncpg
 import orjson
 from pydantic import ValidationError
 
+from services import telemetry
 from services.errors import Poison, Problem, Transient
 from services.messaging.failpoints import failpoint
 from services.messaging.inbox import Memory, Round, Verdict, judge
@@ -69,6 +70,8 @@ class Tally:
     gaps: int = 0
     forks: int = 0
     last_source: str = ""
+    wrote_events: bool = False
+    wrote_jobs: bool = False
     mended: set[str] = field(default_factory=set)
 
 
@@ -151,10 +154,18 @@ class CaseEvents:
         subscriptions = [
             s for s in self._subscriptions.get(envelope.type, ()) if s.even_when_closed or not over
         ]
+        if subscriptions:
+            telemetry.bind(
+                envelope.correlation_id or str(envelope.event_id),
+                envelope.traceparent or telemetry.new_traceparent(),
+            )
         for subscription in subscriptions:
             uow = self.unit_of_work(db, now, envelope)
+            uow.batch = memory
             await subscription.handler(self._received(record, envelope, subscription), uow)
             await uow.flush()
+            tally.wrote_events |= uow.wrote_events
+            tally.wrote_jobs |= uow.wrote_jobs
             stream = uow.streams.get(envelope.case_id)
             if stream:
                 memory.rounds[envelope.case_id] = Round(stream.episode, stream.closed)
