@@ -183,13 +183,12 @@ async def own_referrals(
     """The caller's referrals, youngest first."""
     rows: list[Row] = await uow.db.fetch(
         f"""{_REFERRAL} WHERE r.organisation = $1
-          AND ($2::text IS NULL OR r.normal_reference = $2)
-          AND ($3::uuid IS NULL OR r.referral_id < $3)
-        ORDER BY r.referral_id DESC LIMIT $4""",
+          AND r.referral_id < coalesce($2::uuid, 'ffffffff-ffff-ffff-ffff-ffffffffffff')
+          {"AND r.normal_reference = $3" if normal_reference is not None else ""}
+        ORDER BY r.referral_id DESC LIMIT {int(limit)}""",
         scope.organisation,
-        normal_reference,
         before,
-        limit,
+        *([] if normal_reference is None else [normal_reference]),
     )
     return rows
 
@@ -396,28 +395,43 @@ async def cases(
     before: UUID | None,
     limit: int,
 ) -> list[Row]:
-    """Cases in which the organisation takes part now, youngest first; ``place`` is a prefix."""
+    """Cases in which the organisation takes part now, youngest first; ``place`` is a prefix.
+
+    The text holds only the conditions asked for: a plan for all of them at once reads every case.
+    """
+    values: list[Any] = [scope.organisation]
+
+    def given(condition: str, value: Any) -> str:
+        if value is None:
+            return ""
+        values.append(value)
+        return f" AND {condition.format(n=len(values))}"
+
+    filters = "".join(
+        (
+            given("p.case_id < ${n}", before),
+            given("c.state = ${n}", state),
+            given("c.stage = ${n}", stage),
+            given("c.lane = ${n}", lane),
+            given("starts_with(c.place, ${n})", place),
+            given(
+                "c.case_id IN (SELECT case_id FROM referral WHERE organisation = $1"
+                " AND normal_reference = ${n})",
+                normal_reference,
+            ),
+        )
+    )
+    # One row per case, though an organisation may take part in two roles.
     rows: list[Row] = await uow.db.fetch(
-        """SELECT c.*, r.reference FROM (
-          SELECT DISTINCT p.case_id FROM participation p
-          WHERE p.organisation = $1 AND p.left_at IS NULL
-            AND p.case_id < coalesce($7::uuid, 'ffffffff-ffff-ffff-ffff-ffffffffffff')) mine
-        JOIN case_file c USING (case_id)
-        LEFT JOIN referral r ON r.referral_id = c.referral_id AND r.organisation = $1
-        WHERE ($2::text IS NULL OR c.state = $2) AND ($3::text IS NULL OR c.stage = $3)
-          AND ($4::text IS NULL OR c.lane = $4)
-          AND ($5::text IS NULL OR starts_with(c.place, $5))
-          AND ($6::text IS NULL OR c.case_id IN (SELECT case_id FROM referral
-               WHERE organisation = $1 AND normal_reference = $6))
-        ORDER BY mine.case_id DESC LIMIT $8""",
-        scope.organisation,
-        state,
-        stage,
-        lane,
-        place,
-        normal_reference,
-        before,
-        limit,
+        f"""SELECT c.*, (SELECT reference FROM referral r WHERE r.referral_id = c.referral_id
+             AND r.organisation = $1) AS reference
+        FROM participation p JOIN case_file c USING (case_id)
+        WHERE p.organisation = $1 AND p.left_at IS NULL
+          AND NOT EXISTS (SELECT 1 FROM participation q WHERE q.organisation = $1
+            AND q.case_id = p.case_id AND q.left_at IS NULL
+            AND q.participation_id < p.participation_id){filters}
+        ORDER BY p.case_id DESC LIMIT {int(limit)}""",
+        *values,
     )
     return rows
 
