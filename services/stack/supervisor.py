@@ -165,7 +165,7 @@ class Supervisor:
                 each.result()
         inherited = self.settings.inherited()
         if kafka is not None:
-            self._add("kafka", kafka.argv, environ=inherited)
+            self._add("kafka", kafka.argv, environ=inherited, stop_seconds=45.0)
         if postgres is not None:
             child = self._add(
                 "postgres",

@@ -23,6 +23,7 @@ from services.stack.locks import hold
 from services.stack.process import dies_with_parent
 
 PATIENCE_SECONDS = 300
+KEPT = 3
 
 
 def cache_file(files: Sequence[Path]) -> Path:
@@ -64,6 +65,11 @@ def make(files: Sequence[Path]) -> None:
         if made.exists():
             made.chmod(0o644)
             os.replace(made, target)
+            caches = sorted(
+                target.parent.glob("kafka-*.aot"), key=lambda file: file.stat().st_mtime
+            )
+            for old in caches[:-KEPT]:
+                old.unlink()
 
 
 def main() -> None:
