@@ -1,5 +1,6 @@
 """Sessions, notes, agreements, obligations, party sheet and commands on a real database."""
 
+import asyncio
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
@@ -44,6 +45,44 @@ async def test_the_database_refuses_a_mediator_or_room_that_is_taken(world: Worl
     starts = world.now + timedelta(days=1, hours=2)
     right_after = {"starts_at": wire(starts), "ends_at": wire(starts + timedelta(hours=1))}
     assert await world.ok("POST", path(two, "/sessions"), world.session_body(two, **right_after))
+
+
+async def test_of_many_bookings_at_once_exactly_one_wins(world: World) -> None:
+    cases = [await world.appointed() for _ in range(4)]
+
+    answers = await asyncio.gather(
+        *(world.call("POST", path(c, "/sessions"), world.session_body(c)) for c in cases)
+    )
+
+    assert sorted(a.status_code for a in answers) == [201, 409, 409, 409]
+    assert await world.runtime.pool.fetchval("SELECT count(*) FROM session") == 1
+
+
+async def test_of_many_acceptances_at_once_exactly_one_is_told(world: World) -> None:
+    case = await world.offered()
+    accept = f"/v1/queue/{case.assignment_id}/accept"
+
+    answers = await asyncio.gather(*(world.call("POST", accept, {}, version=1) for _ in range(5)))
+
+    assert sorted(a.status_code for a in answers) == [200, 412, 412, 412, 412]
+    assert await world.types(case) == ["assignment.accepted"]
+
+
+async def test_the_last_signatures_at_once_put_it_into_effect_once(world: World) -> None:
+    case = await world.appointed("court_pre")
+    agreement = await world.ok("POST", path(case, "/agreements"), world.agreement_body(case))
+    address = f"/v1/agreements/{agreement['agreement_id']}/signatures"
+
+    answers = await asyncio.gather(
+        *(
+            world.call("POST", address, world.signature_body(agreement, "party", str(p)), key=False)
+            for p in (case.applicant, case.respondent, case.applicant, case.respondent)
+        )
+    )
+
+    assert [a.status_code for a in answers] == [201] * 4
+    types = await world.types(case)
+    assert types.count("agreement.effective") == types.count("mediation.ended") == 1
 
 
 async def test_a_session_is_moved_cancelled_and_its_time_is_free_again(world: World) -> None:
