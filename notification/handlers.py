@@ -8,9 +8,10 @@ from uuid import UUID
 
 import orjson
 
-from notification import letters, repository, rules, templates
+from notification import letters, rules, templates
+from notification.batch import Batch, batch_of
 from notification.model import CaseCopy, fold, is_current, snapshot
-from notification.repository import Effect, Entry, Known
+from notification.repository import Entry, Known
 from services.clock import wire
 from services.events.envelope import payload
 from services.events.intake import CaseReopened, CommandAnswered, ReferralReceived
@@ -30,48 +31,47 @@ async def hear(received: Received[Any], uow: UnitOfWork) -> None:
     behind the cause it heard, so nothing that a participant should hear comes before its joining;
     what came earlier is in the ``case.snapshot``. A source takes part from its referral on.
     """
-    event = received.data
-    if isinstance(event, CommandAnswered):
-        await _answer(received, uow)
-        return
-    known = await _keep_references(received, uow)
-    effect = Effect(stands=rules.standing_keys(event))
-    after = fold(known.copy, event, received.episode)
-    if is_current(known.copy, event, received.episode):
-        by_role = _by_role(known, event)
-        effect.drafts = list(letters.drafts(event, after, by_role, templates.load().values()))
+    batch, ends_later = batch_of(uow)
+    if isinstance(received.data, CommandAnswered):
+        await _answer(received, batch, uow)
+    else:
+        await _take(received, batch, uow)
+    if not ends_later:
+        await batch.write()
+
+
+async def _take(received: Received[Any], batch: Batch, uow: UnitOfWork) -> None:
+    event, case_id = received.data, received.case_id
+    known = await batch.case(case_id)
+    if isinstance(event, ReferralReceived):
+        batch.refer(received, event.organisation, event.referral_id, event.reference)
+    elif isinstance(event, CaseReopened):
+        batch.reopened(case_id, event.organisation)
+    elif isinstance(event, ParticipantJoined):
+        batch.joined(event)
+    copy, after = known.copy, fold(known.copy, event, received.episode)
+    stands, drafts = rules.standing_keys(event), list[letters.Draft]()
+    if is_current(copy, event, received.episode):
+        drafts = list(letters.drafts(event, after, _by_role(known), templates.load().values()))
         # A message may rest on a fact of another event; from now on this event has its last word.
-        also = (key for draft in effect.drafts for key in draft.stands)
-        effect.stands = tuple(dict.fromkeys((*effect.stands, *also)))
-        told = [d.once for d in effect.drafts if d.once]
+        also = (key for draft in drafts for key in draft.stands)
+        stands = tuple(dict.fromkeys((*stands, *also)))
+        told = [d.once for d in drafts if d.once]
         if told:
             before = after.facts.get("told", ())
             after = replace(after, facts={**after.facts, "told": [*before, *dict.fromkeys(told)]})
-    if after != known.copy:
-        effect.copy = after
-    effect.entries = _entries(received, known, after, uow)
-    await repository.write(uow, received, effect)
+    batch.add(
+        received,
+        copy=after if after != copy else None,
+        stands=stands,
+        entries=_entries(received, known, after, uow),
+        drafts=drafts,
+    )
+    if isinstance(event, ParticipantLeft):
+        batch.left(event)
 
 
-async def _keep_references(received: Received[Any], uow: UnitOfWork) -> Known:
-    event = received.data
-    if isinstance(event, ReferralReceived):
-        await repository.add_reference(
-            uow,
-            received,
-            organisation=event.organisation,
-            referral_id=event.referral_id,
-            reference=event.reference,
-        )
-    elif isinstance(event, CaseReopened):
-        await repository.source_left(uow, received.case_id, event.organisation, None)
-    known = await repository.known(uow.db, received.case_id)
-    if isinstance(event, ParticipantLeft) and event.role == "source":
-        await repository.source_left(uow, received.case_id, event.organisation, event.left_at)
-    return known
-
-
-def _by_role(known: Known, event: Any) -> Mapping[str, Iterable[str]]:
+def _by_role(known: Known) -> Mapping[str, Iterable[str]]:
     by_role: dict[str, list[str]] = {}
     for part in known.parts:
         by_role.setdefault(part.role, []).append(part.organisation)
@@ -185,10 +185,10 @@ def _for(
     return entries
 
 
-async def _answer(received: Received[CommandAnswered], uow: UnitOfWork) -> None:
+async def _answer(received: Received[CommandAnswered], batch: Batch, uow: UnitOfWork) -> None:
     """The answer to a command goes to the connection that sent it, and to nobody else."""
     event = received.data
-    known = await repository.known(uow.db, event.answered_case_id or received.case_id)
+    known = await batch.case(event.answered_case_id or received.case_id)
     directory = uow.runtime.directory
     speaks_for = (directory.connection(event.connection) or {}).get("organisations", ())
     entry = Entry(
@@ -199,4 +199,4 @@ async def _answer(received: Received[CommandAnswered], uow: UnitOfWork) -> None:
         read_after=read_after(received),
         event=rules.structured(dict(received.headers), said(received)),
     )
-    await repository.write(uow, received, Effect(entries=[entry]))
+    batch.add(received, entries=[entry])

@@ -1,12 +1,13 @@
 """Every statement notification sends to its database."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
 import asyncpg
+import orjson
 
 from notification.letters import Draft
 from notification.model import CaseCopy
@@ -15,7 +16,6 @@ from services.access import AgencyScope
 from services.events import load_catalogue
 from services.ids import new_id
 from services.service import Received
-from services.unit_of_work import UnitOfWork
 
 Database = asyncpg.Connection | asyncpg.Pool
 
@@ -23,13 +23,22 @@ Database = asyncpg.Connection | asyncpg.Pool
 # -- hearing -------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
+@dataclass
 class Known:
-    """What is known of a case when an event comes in."""
+    """What is known of a case when an event comes in: its copy, who takes part, own numbers.
+
+    ``by_id`` are the participations that last, and under the organisation's code what a referral
+    alone makes.
+    """
 
     copy: CaseCopy
-    parts: tuple[Part, ...]
-    references: Mapping[str, str]
+    by_id: dict[str, Part]
+    references: dict[str, str]
+
+    @property
+    def parts(self) -> tuple[Part, ...]:
+        """Who takes part and as what, each once."""
+        return tuple(dict.fromkeys(self.by_id.values()))
 
 
 @dataclass(frozen=True)
@@ -44,42 +53,36 @@ class Entry:
     event: Mapping[str, Any]
 
 
-@dataclass
-class Effect:
-    """All that one event changes here, written in one statement."""
-
-    copy: CaseCopy | None = None
-    entries: list[Entry] = field(default_factory=list)
-    stands: tuple[str, ...] = ()
-    drafts: list[Draft] = field(default_factory=list)
-
-
-async def known(db: Database, case_id: UUID) -> Known:
-    """The copy of a case, who takes part in it now, and each source's own number.
+async def known(db: asyncpg.Connection, case_ids: Iterable[UUID]) -> dict[UUID, Known]:
+    """The copy of each case, who takes part in it now, and each source's own number.
 
     A source that routing has not joined yet, but whose referral was heard, takes part already.
     """
-    (row,) = await db.fetch(
-        """SELECT c.*,
-             (SELECT jsonb_agg(jsonb_build_array(p.organisation, p.role)
+    rows = await db.fetch(
+        """SELECT k.case_id AS id, c.*,
+             (SELECT jsonb_agg(jsonb_build_array(p.participation_id, p.organisation, p.role)
                                ORDER BY p.joined_at, p.participation_id)
               FROM participation p WHERE p.case_id = k.case_id AND p.left_at IS NULL) AS parts,
              (SELECT jsonb_agg(jsonb_build_array(r.organisation, r.reference, r.left_at IS NULL)
                                ORDER BY r.recorded_at)
               FROM case_reference r WHERE r.case_id = k.case_id) AS refs
-           FROM (SELECT $1::uuid AS case_id) k LEFT JOIN case_copy c ON c.case_id = k.case_id""",
-        case_id,
+           FROM unnest($1::uuid[]) AS k(case_id) LEFT JOIN case_copy c ON c.case_id = k.case_id""",
+        list(case_ids),
     )
-    parts = [Part(organisation, role) for organisation, role in row["parts"] or ()]
+    return {row["id"]: _known(row) for row in rows}
+
+
+def _known(row: asyncpg.Record) -> Known:
+    by_id = {id_: Part(organisation, role) for id_, organisation, role in row["parts"] or ()}
     references: dict[str, str] = {}
     for organisation, reference, still in row["refs"] or ():
         references.setdefault(organisation, reference)
-        if still and Part(organisation, "source") not in parts:
-            parts.append(Part(organisation, "source"))
+        if still:
+            by_id[organisation] = Part(organisation, "source")
     if row["case_id"] is None:
-        return Known(CaseCopy(case_id), tuple(parts), references)
+        return Known(CaseCopy(row["id"]), by_id, references)
     copy = CaseCopy(
-        case_id=case_id,
+        case_id=row["id"],
         case_number=row["case_number"],
         episode=row["episode"],
         closed=row["closed"],
@@ -92,123 +95,162 @@ async def known(db: Database, case_id: UUID) -> Known:
         parties=tuple(row["parties"]),
         facts=row["facts"],
     )
-    return Known(copy, tuple(parts), references)
+    return Known(copy, by_id, references)
 
 
-async def add_reference(
-    uow: UnitOfWork,
-    received: Received[Any],
-    *,
-    organisation: str,
-    referral_id: UUID,
-    reference: str,
-) -> None:
-    """Remember a source's own number."""
-    await uow.db.execute(
+async def add_references(db: asyncpg.Connection, rows: Sequence[tuple[Any, ...]]) -> None:
+    """Remember sources' own numbers."""
+    await db.execute(
         """INSERT INTO case_reference
              (case_id, organisation, referral_id, reference, episode, occurred_at)
-           VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT DO NOTHING""",
-        received.case_id,
-        organisation,
-        referral_id,
-        reference,
-        received.episode,
-        received.occurred_at,
+           SELECT * FROM unnest($1::uuid[], $2::text[], $3::uuid[], $4::text[], $5::int[],
+                                $6::timestamptz[])
+           ON CONFLICT DO NOTHING""",
+        *_columns(rows, 6),
     )
 
 
-async def source_left(
-    uow: UnitOfWork, case_id: UUID, organisation: str, left_at: datetime | None
+async def set_left(
+    db: asyncpg.Connection, leavings: Mapping[tuple[UUID, str], datetime | None]
 ) -> None:
-    """A source's part ended (or, with None, began anew with a reopening)."""
-    await uow.db.execute(
-        "UPDATE case_reference SET left_at = $3 WHERE case_id = $1 AND organisation = $2",
-        case_id,
-        organisation,
-        left_at,
+    """Sources' parts ended (or, with None, began anew with a joining or a reopening)."""
+    rows = [(case_id, organisation, at) for (case_id, organisation), at in leavings.items()]
+    await db.execute(
+        """UPDATE case_reference r SET left_at = l.left_at
+           FROM unnest($1::uuid[], $2::text[], $3::timestamptz[])
+             AS l(case_id, organisation, left_at)
+           WHERE r.case_id = l.case_id AND r.organisation = l.organisation
+             AND r.left_at IS DISTINCT FROM l.left_at""",
+        *_columns(rows, 3),
     )
 
 
-async def write(uow: UnitOfWork, received: Received[Any], effect: Effect) -> None:
-    """Write copy, standing facts, feed entries and messages of one event, in one round trip.
+def _columns(rows: Sequence[tuple[Any, ...]], count: int) -> list[list[Any]]:
+    """Rows as columns, for ``unnest``; empty columns when there is no row."""
+    return [list(c) for c in zip(*rows, strict=True)] if rows else [[] for _ in range(count)]
+
+
+def _json(value: Any) -> str:
+    return orjson.dumps(value, default=str).decode()
+
+
+async def write(
+    db: asyncpg.Connection,
+    copies: Mapping[UUID, tuple[CaseCopy, datetime]],
+    stands: Mapping[tuple[UUID, str], tuple[UUID, datetime]],
+    entries: Sequence[tuple[Received[Any], Entry]],
+    drafts: Sequence[tuple[Received[Any], Draft]],
+) -> None:
+    """Write copies, standing facts, feed entries (in this order) and messages in one round trip.
 
     Repeats change nothing: entries are unique by connection and event, messages by recipient,
     event and purpose.
     """
-    copy, entries, drafts = effect.copy, effect.entries, effect.drafts
-    await uow.db.execute(
-        """WITH copied AS (
-             INSERT INTO case_copy (case_id, case_number, episode, closed, state, lane,
-               dispute_type, place, first_receiver, holder, parties, facts, occurred_at)
-             SELECT $1, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $3 WHERE $6
-             ON CONFLICT (case_id) DO UPDATE SET case_number = excluded.case_number,
-               episode = excluded.episode, closed = excluded.closed, state = excluded.state,
-               lane = excluded.lane, dispute_type = excluded.dispute_type,
-               place = excluded.place, first_receiver = excluded.first_receiver,
-               holder = excluded.holder, parties = excluded.parties, facts = excluded.facts,
-               occurred_at = excluded.occurred_at, recorded_at = now()),
-           stood AS (
-             INSERT INTO standing_fact (case_id, fact, event_id, occurred_at)
-             SELECT $1, fact, $2, $3 FROM unnest($5::text[]) AS t(fact)
-             ON CONFLICT (case_id, fact) DO UPDATE SET event_id = excluded.event_id,
-               occurred_at = excluded.occurred_at, recorded_at = now()),
-           fed AS (
-             INSERT INTO feed_entry (connection, event_id, case_id, episode, type, reference,
-               read_after, event, occurred_at)
-             SELECT connection, event_id, $1, $4, type, reference, read_after, event, $3
-             FROM unnest($18::text[], $19::uuid[], $20::text[], $21::text[], $22::text[],
-                         $23::jsonb[])
-               WITH ORDINALITY AS t(connection, event_id, type, reference, read_after, event, n)
-             ORDER BY n
-             ON CONFLICT (connection, event_id) DO NOTHING)
-           INSERT INTO message (id, recipient, recipient_kind, party_id, organisation, event_id,
-             event_type, purpose, template_version, statutory, case_id, episode, facts, stands,
-             valid_until, next_attempt_at, correlation_id, traceparent, occurred_at)
-           SELECT id, kind || ':' || target, kind,
-             CASE WHEN kind = 'party' THEN target::uuid END,
-             CASE WHEN kind = 'organisation' THEN target END,
-             $2, $24, purpose, version, statutory, $1, $4, facts,
-             string_to_array(stands, ' '), valid_until, now(), $25, $26, $3
-           FROM unnest($27::uuid[], $28::text[], $29::text[], $30::text[], $31::int[],
-                       $32::bool[], $33::jsonb[], $34::text[], $35::timestamptz[])
-             AS t(id, kind, target, purpose, version, statutory, facts, stands, valid_until)
-           ON CONFLICT ON CONSTRAINT uq_message_once_per_fact DO NOTHING""",
-        received.case_id,
-        received.event_id,
-        received.occurred_at,
-        received.episode,
-        list(effect.stands),
-        copy is not None,
-        copy.case_number if copy else None,
-        copy.episode if copy else 1,
-        copy.closed if copy else False,
-        copy.state if copy else None,
-        copy.lane if copy else None,
-        copy.dispute_type if copy else None,
-        copy.place if copy else None,
-        copy.first_receiver if copy else None,
-        copy.holder if copy else None,
-        list(copy.parties) if copy else [],
-        dict(copy.facts) if copy else {},
-        [e.connection for e in entries],
-        [e.event_id for e in entries],
-        [e.type for e in entries],
-        [e.reference for e in entries],
-        [e.read_after for e in entries],
-        [dict(e.event) for e in entries],
-        received.type,
-        received.correlation_id,
-        received.traceparent,
-        [new_id() for _ in drafts],
-        [d.recipient.kind for d in drafts],
-        [d.recipient.id for d in drafts],
-        [d.template for d in drafts],
-        [d.version for d in drafts],
-        [d.statutory for d in drafts],
-        [dict(d.facts) for d in drafts],
-        [" ".join(d.stands) for d in drafts],
-        [d.valid_until for d in drafts],
+    copied = [
+        (
+            c.case_id,
+            c.case_number,
+            c.episode,
+            c.closed,
+            c.state,
+            c.lane,
+            c.dispute_type,
+            c.place,
+            c.first_receiver,
+            c.holder,
+            _json(c.parties),
+            _json(c.facts),
+            at,
+        )
+        for c, at in copies.values()
+    ]
+    stood = [(case_id, fact, *last) for (case_id, fact), last in stands.items()]
+    fed = [
+        (
+            e.connection,
+            e.event_id,
+            r.case_id,
+            r.episode,
+            e.type,
+            e.reference,
+            e.read_after,
+            _json(e.event),
+            r.occurred_at,
+        )
+        for r, e in entries
+    ]
+    told = [
+        (
+            new_id(),
+            d.recipient.kind,
+            d.recipient.id,
+            r.event_id,
+            r.type,
+            d.template,
+            d.version,
+            d.statutory,
+            r.case_id,
+            r.episode,
+            _json(d.facts),
+            " ".join(d.stands),
+            d.valid_until,
+            r.correlation_id,
+            r.traceparent,
+            r.occurred_at,
+        )
+        for r, d in drafts
+    ]
+    await db.execute(
+        _WRITE, *_columns(copied, 13), *_columns(stood, 4), *_columns(fed, 9), *_columns(told, 16)
     )
+
+
+_WRITE: Final = """
+WITH copied AS (
+  INSERT INTO case_copy (case_id, case_number, episode, closed, state, lane, dispute_type, place,
+    first_receiver, holder, parties, facts, occurred_at)
+  SELECT case_id, case_number, episode, closed, state, lane, dispute_type, place, first_receiver,
+    holder, parties::jsonb, facts::jsonb, occurred_at
+  FROM unnest($1::uuid[], $2::text[], $3::int[], $4::bool[], $5::text[], $6::text[], $7::text[],
+              $8::text[], $9::text[], $10::text[], $11::text[], $12::text[], $13::timestamptz[])
+    AS t(case_id, case_number, episode, closed, state, lane, dispute_type, place, first_receiver,
+         holder, parties, facts, occurred_at)
+  ON CONFLICT (case_id) DO UPDATE SET case_number = excluded.case_number,
+    episode = excluded.episode, closed = excluded.closed, state = excluded.state,
+    lane = excluded.lane, dispute_type = excluded.dispute_type, place = excluded.place,
+    first_receiver = excluded.first_receiver, holder = excluded.holder,
+    parties = excluded.parties, facts = excluded.facts, occurred_at = excluded.occurred_at,
+    recorded_at = now()),
+stood AS (
+  INSERT INTO standing_fact (case_id, fact, event_id, occurred_at)
+  SELECT * FROM unnest($14::uuid[], $15::text[], $16::uuid[], $17::timestamptz[])
+  ON CONFLICT (case_id, fact) DO UPDATE SET event_id = excluded.event_id,
+    occurred_at = excluded.occurred_at, recorded_at = now()),
+fed AS (
+  INSERT INTO feed_entry (connection, event_id, case_id, episode, type, reference, read_after,
+    event, occurred_at)
+  SELECT connection, event_id, case_id, episode, type, reference, read_after, event::jsonb,
+    occurred_at
+  FROM unnest($18::text[], $19::uuid[], $20::uuid[], $21::int[], $22::text[], $23::text[],
+              $24::text[], $25::text[], $26::timestamptz[])
+    WITH ORDINALITY AS t(connection, event_id, case_id, episode, type, reference, read_after,
+                         event, occurred_at, n)
+  ORDER BY n
+  ON CONFLICT (connection, event_id) DO NOTHING)
+INSERT INTO message (id, recipient, recipient_kind, party_id, organisation, event_id, event_type,
+  purpose, template_version, statutory, case_id, episode, facts, stands, valid_until,
+  next_attempt_at, correlation_id, traceparent, occurred_at)
+SELECT id, kind || ':' || target, kind, CASE WHEN kind = 'party' THEN target::uuid END,
+  CASE WHEN kind = 'organisation' THEN target END, event_id, event_type, purpose, version,
+  statutory, case_id, episode, facts::jsonb, string_to_array(stands, ' '), valid_until, now(),
+  correlation_id, traceparent, occurred_at
+FROM unnest($27::uuid[], $28::text[], $29::text[], $30::uuid[], $31::text[], $32::text[],
+            $33::int[], $34::bool[], $35::uuid[], $36::int[], $37::text[], $38::text[],
+            $39::timestamptz[], $40::text[], $41::text[], $42::timestamptz[])
+  AS t(id, kind, target, event_id, event_type, purpose, version, statutory, case_id, episode,
+       facts, stands, valid_until, correlation_id, traceparent, occurred_at)
+ON CONFLICT ON CONSTRAINT uq_message_once_per_fact DO NOTHING
+"""
 
 
 # -- feeds ---------------------------------------------------------------------------------------

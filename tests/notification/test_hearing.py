@@ -1,12 +1,17 @@
 import asyncio
 from dataclasses import replace
+from typing import Any
 
 import asyncpg
 import pytest
 
+from notification.wiring import NOTIFICATION
 from services.events import intake, mediation
 from services.ids import new_id
+from services.messaging.inbox import Memory
 from services.runtime import Runtime
+from services.service import Received
+from services.unit_of_work import Actor, UnitOfWork
 from tests.notification.builders import (
     ANNA,
     AT,
@@ -15,6 +20,7 @@ from tests.notification.builders import (
     COURT,
     NUMBER,
     POLICE,
+    Stream,
     a_deadline,
     a_referral,
     a_registration,
@@ -307,3 +313,68 @@ async def test_members_of_a_newer_release_are_passed_on(case: Case, runtime: Run
 
     event = await runtime.pool.fetchval("SELECT event FROM feed_entry")
     assert event["data"]["colour_of_paper"] == "blue"
+
+
+async def _in_one_batch(runtime: Runtime, events: list[Received[Any]]) -> None:
+    """As the consumer does: one transaction, one memory, one writing at its end."""
+    async with runtime.pool.acquire() as db, db.transaction():
+        memory = Memory(db, "notification.cases")
+        await memory.load([], {(e.source, e.case_id) for e in events})
+        for received in events:
+            for subscription in NOTIFICATION.consumes:
+                if subscription.event is type(received.data):
+                    uow = UnitOfWork(runtime, db, AT, Actor("test"))
+                    uow.batch = memory
+                    await subscription.handler(received, uow)
+                    await uow.flush()
+        await memory.save()
+
+
+def _a_whole_story(stream: Stream) -> list[Received[Any]]:
+    case_id = stream.case_id
+    source, first = joined(case_id, COURT, "source"), joined(case_id, CENTRE, "handler")
+    one, two = an_offer(case_id), an_offer(case_id, COMMITTEE, ordinal=2)
+    second = joined(case_id, COMMITTEE, "handler")
+    linked, again = joined(case_id, POLICE, "linked"), joined(case_id, POLICE, "linked")
+    events = [
+        *(a_referral(case_id), a_registration(case_id), source, first, one, returned(one)),
+        *(left(first), second, two, accepted(two), started(case_id, a_deadline("term"))),
+        *(linked, again, left(linked), a_session(case_id)),
+        intake.CaseClosed(case_id=case_id, outcome="refused", closed_at=AT),
+        *(left(source), left(second), left(again)),
+    ]
+    return [stream.heard(event) for event in events]
+
+
+async def test_events_heard_together_leave_what_they_leave_one_by_one(
+    case: Case, runtime: Runtime
+) -> None:
+    single, together = Case(runtime), Case(runtime)
+    for received in _a_whole_story(single.stream):
+        await single.again(received)
+    await _in_one_batch(runtime, _a_whole_story(together.stream))
+
+    feeds, messages, copies = [], [], []
+    for each in (single, together):
+        rows = await runtime.pool.fetch(
+            """SELECT connection, type, reference, read_after FROM feed_entry WHERE case_id = $1
+               ORDER BY connection, id""",
+            each.case_id,
+        )
+        feeds.append([tuple(row) for row in rows])
+        rows = await runtime.pool.fetch(
+            "SELECT recipient, purpose FROM message WHERE case_id = $1 ORDER BY 1, 2", each.case_id
+        )
+        messages.append([tuple(row) for row in rows])
+        copies.append(
+            await runtime.pool.fetchrow(
+                "SELECT holder, state, closed, parties FROM case_copy WHERE case_id = $1",
+                each.case_id,
+            )
+        )
+    assert feeds[0] == feeds[1]
+    assert messages[0] == messages[1]
+    assert copies[0] == copies[1]
+    types = [t for c, t, *_ in feeds[1] if c == "o-police"]
+    assert types.count("liandiao.participation.ended.v1") == 2
+    assert "liandiao.case.closed.v1" in types
