@@ -11,7 +11,7 @@ from routing.handlers import linking, settling
 from routing.repository import Row, case_of
 from services.auth import Caller
 from services.errors import FieldError, Forbidden, Invalid
-from services.events.envelope import Code, Slug
+from services.events.envelope import Citation, Code, Slug
 from services.service import Command
 from services.unit_of_work import UnitOfWork
 
@@ -47,7 +47,7 @@ class LinkageData(CommandData):
     kind: str = Field("evidence", pattern="^evidence$")
     asked: Code
     items: list[Slug] = Field(min_length=1, max_length=20)
-    legal_basis: str = Field(min_length=2, max_length=200)
+    legal_basis: Citation
     answer_by: AwareDatetime | None = None
 
 

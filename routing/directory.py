@@ -1,12 +1,16 @@
 """What routing reads from its copy of the directory, prepared once per revision of it."""
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
-from routing.candidates import mediating_bodies
+from routing.candidates import candidate_of, mediating_bodies
+from routing.model import Candidate
 from services.calendar import Calendars, CalendarYear, shipped
 
 if TYPE_CHECKING:
     from services.runtime import Runtime
+
+
+CHAINS_KEPT: Final = 2_000
 
 
 def _cached(runtime: "Runtime", name: str, build: Any) -> Any:
@@ -28,14 +32,25 @@ def calendars(runtime: "Runtime") -> Calendars:
     return found
 
 
-def bodies_along(runtime: "Runtime", chain: tuple[str, ...]) -> list[dict[str, Any]]:
-    """Bodies that mediate at one of these places."""
+def candidates_along(
+    runtime: "Runtime", chain: tuple[str, ...], today: str
+) -> tuple[Candidate, ...]:
+    """Bodies that mediate at one of these places, as candidates without any open case."""
     index: dict[str, list[dict[str, Any]]] = _cached(
         runtime,
         "routing.bodies",
         lambda: mediating_bodies(runtime.directory.all("organisation").values()),
     )
-    return [body for place in chain for body in index.get(place, ())]
+    known: dict[tuple[tuple[str, ...], str], tuple[Candidate, ...]] = _cached(
+        runtime, "routing.candidates", dict
+    )
+    if (chain, today) not in known:
+        if len(known) >= CHAINS_KEPT:
+            known.clear()
+        known[chain, today] = tuple(
+            candidate_of(body, today=today) for place in chain for body in index.get(place, ())
+        )
+    return known[chain, today]
 
 
 def chain_of(runtime: "Runtime", place: str) -> tuple[str, ...]:

@@ -279,26 +279,33 @@ async def resume_pauses(db: asyncpg.Connection, clock_id: UUID, resumed_at: date
 _NOT_PARKED: Final = """NOT EXISTS (SELECT 1 FROM parked_case p WHERE p.key = c.case_id::text)"""
 
 
-async def due_clocks(pool: asyncpg.Pool, before: datetime, limit: int) -> list[asyncpg.Record]:
+async def due_clocks(
+    pool: asyncpg.Pool, before: datetime, limit: int, aside: Sequence[UUID] = ()
+) -> list[asyncpg.Record]:
     """Running clocks due at or before an instant, oldest first, of cases that are not parked."""
     rows: list[asyncpg.Record] = await pool.fetch(
         f"""SELECT id, case_id, kind FROM clock c
-            WHERE state = 'running' AND due_at <= $1 AND {_NOT_PARKED}
+            WHERE state = 'running' AND due_at <= $1 AND id <> ALL($3::uuid[]) AND {_NOT_PARKED}
             ORDER BY due_at LIMIT $2""",
         before,
         limit,
+        list(aside),
     )
     return rows
 
 
-async def clocks_to_warn(pool: asyncpg.Pool, now: datetime, limit: int) -> list[asyncpg.Record]:
+async def clocks_to_warn(
+    pool: asyncpg.Pool, now: datetime, limit: int, aside: Sequence[UUID] = ()
+) -> list[asyncpg.Record]:
     """Running clocks whose next warning is due."""
     rows: list[asyncpg.Record] = await pool.fetch(
         f"""SELECT id, case_id FROM clock c
-            WHERE state = 'running' AND warn_at IS NOT NULL AND warn_at <= $1 AND {_NOT_PARKED}
+            WHERE state = 'running' AND warn_at IS NOT NULL AND warn_at <= $1
+              AND id <> ALL($3::uuid[]) AND {_NOT_PARKED}
             ORDER BY warn_at LIMIT $2""",
         now,
         limit,
+        list(aside),
     )
     return rows
 

@@ -7,7 +7,7 @@ from uuid import UUID
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, PlainSerializer
 
 from services.clock import wire
-from services.events.envelope import Code, Slug
+from services.events.envelope import Citation, Code, Slug
 from services.events.intake import DocumentRef
 
 Wire = Annotated[datetime, PlainSerializer(wire, return_type=str, when_used="json")]
@@ -334,7 +334,7 @@ class LinkageIn(Body):
     items: list[Slug] = Field(
         min_length=1, max_length=20, description="What is asked for, as codes"
     )
-    legal_basis: str = Field(min_length=2, max_length=200, description="The statute it rests on")
+    legal_basis: Citation = Field(description="The statute it rests on, as 人民警察法 6")
     answer_by: AwareDatetime | None = None
 
 

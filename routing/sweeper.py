@@ -1,19 +1,26 @@
 """The sweeper: warns, and fires clocks whose time is up - never before everything was heard."""
 
 import time
+from collections.abc import Awaitable, Callable
 from datetime import datetime
+from functools import partial
 from typing import TYPE_CHECKING, Final
+from uuid import UUID
 
 from routing import repository
 from routing.clocks import GRACE
 from routing.handlers import clocks
 from routing.repository import Writes
 from services.ids import new_id
+from services.messaging.handling import is_transient
+from services.telemetry import log
 
 if TYPE_CHECKING:
     from services.runtime import Runtime
+    from services.unit_of_work import UnitOfWork
 
 BATCH: Final = 20
+ASIDE_SECONDS: Final = 60.0
 SEEN_SECONDS: Final = 5.0
 # After the test clock has jumped, what was under way before the jump must still arrive.
 AFTER_JUMP_SECONDS: Final = 3.0
@@ -43,19 +50,44 @@ def has_heard_everything(runtime: "Runtime", monotonic: float | None = None) -> 
 
 
 async def sweep(runtime: "Runtime") -> int:
-    """One small round: warnings, then clocks that are due. Answers how much was done."""
+    """One small round: warnings, then clocks that are due. Answers how much was done.
+
+    A clock that cannot be handled is left alone for a minute, so that it never holds up others.
+    """
     now = await product_now(runtime)
+    aside = _aside(runtime)
     done = 0
-    for row in await repository.clocks_to_warn(runtime.pool, now, BATCH):
-        async with _unit(runtime) as uow:
-            done += await clocks.warn(uow, row["id"])
+    for row in await repository.clocks_to_warn(runtime.pool, now, BATCH, aside):
+        done += await _one(runtime, row["id"], partial(clocks.warn, clock_id=row["id"]))
     if not has_heard_everything(runtime):
         return done
     before = now - GRACE
-    for row in await repository.due_clocks(runtime.pool, before, BATCH):
-        async with _unit(runtime) as uow:
-            done += await clocks.fire(uow, row["id"], before)
+    for row in await repository.due_clocks(runtime.pool, before, BATCH, aside):
+        fire = partial(clocks.fire, clock_id=row["id"], before=before)
+        done += await _one(runtime, row["id"], fire)
     return done
+
+
+def _aside(runtime: "Runtime") -> list[UUID]:
+    failed: dict[UUID, float] = runtime.state.setdefault("routing.failed_clocks", {})
+    at = time.monotonic()
+    for clock_id in [key for key, until in failed.items() if until < at]:
+        del failed[clock_id]
+    return list(failed)
+
+
+async def _one(
+    runtime: "Runtime", clock_id: UUID, act: Callable[["UnitOfWork"], Awaitable[bool]]
+) -> int:
+    try:
+        async with _unit(runtime) as uow:
+            return int(await act(uow))
+    except Exception as error:  # the edge: one clock must not stop the others
+        if is_transient(error):
+            raise
+        log().error("clock_failed", clock_id=str(clock_id), error=type(error).__name__)
+        runtime.state["routing.failed_clocks"][clock_id] = time.monotonic() + ASIDE_SECONDS
+        return 0
 
 
 def _unit(runtime: "Runtime"):  # type: ignore[no-untyped-def]  # the chassis' context manager

@@ -1,14 +1,16 @@
 """From a case to an offer: facts, decision, the next turn, or nobody."""
 
+from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 from routing import repository
 from routing.candidates import candidate_of, coordinator_of, facts_of
-from routing.directory import bodies_along, calendars, chain_of, kind_of
+from routing.directory import calendars, candidates_along, chain_of, kind_of
 from routing.handlers import clocks
-from routing.model import CaseFacts, Choice
+from routing.model import Candidate, CaseFacts, Choice
 from routing.repository import Row, Writes
 from routing.rules import RULE_SET, choose, judge
 from services.calendar import add, day_of
@@ -133,13 +135,17 @@ def facts(uow: UnitOfWork, case: Row, refused: list[str]) -> CaseFacts:
     )
 
 
+def _today(uow: UnitOfWork) -> str:
+    return day_of(uow.now).isoformat()
+
+
 async def route_first(uow: UnitOfWork, case: Row) -> None:
     """A registered case: the source takes part, then the first decision. All in one statement."""
     writes = Writes()
     case_facts = facts(uow, case, [])
-    bodies = bodies_along(uow.runtime, case_facts.place_chain)
+    bodies = candidates_along(uow.runtime, case_facts.place_chain, _today(uow))
     loads, reference = await repository.loads_of(
-        uow.db, [body["code"] for body in bodies], case["referral_id"]
+        uow.db, [body.code for body in bodies], case["referral_id"]
     )
     join(uow, writes, case, case["source"], "source", reference=reference)
     await _decide(uow, writes, case, case_facts, bodies, loads)
@@ -151,9 +157,9 @@ async def route_next(uow: UnitOfWork, writes: Writes, case: Row) -> None:
     """The next decision on a case whose last turn is over; the caller writes ``writes``."""
     refused = await repository.refused_by(uow.db, case["case_id"], case["episode"])
     case_facts = facts(uow, case, refused)
-    bodies = bodies_along(uow.runtime, case_facts.place_chain)
+    bodies = candidates_along(uow.runtime, case_facts.place_chain, _today(uow))
     loads, _ = await repository.loads_of(
-        uow.db, [body["code"] for body in bodies], case["referral_id"]
+        uow.db, [body.code for body in bodies], case["referral_id"]
     )
     await _decide(uow, writes, case, case_facts, bodies, loads)
     writes.add("routed_case", case)
@@ -166,12 +172,12 @@ async def _decide(
     writes: Writes,
     case: Row,
     case_facts: CaseFacts,
-    bodies: list[dict[str, Any]],
+    bodies: Sequence[Candidate],
     loads: dict[str, int],
 ) -> None:
-    today = day_of(uow.now).isoformat()
     choice = choose(
-        case_facts, [candidate_of(b, loads.get(b["code"], 0), today=today) for b in bodies]
+        case_facts,
+        [replace(b, open_cases=loads[b.code]) if b.code in loads else b for b in bodies],
     )
     decision = _decision(uow, writes, case, case_facts, choice)
     if choice.chosen is None:
@@ -420,7 +426,7 @@ async def offer_to(
     refused = await repository.refused_by(uow.db, case["case_id"], case["episode"])
     case_facts = facts(uow, case, refused)
     value = uow.runtime.directory.organisation(organisation) or {}
-    body = candidate_of(value, today=day_of(uow.now).isoformat())
+    body = candidate_of(value, today=_today(uow))
     verdict = judge(case_facts, body)
     zh = [f"由{decided_by}决定分派给{body.name_zh or body.code}（{organisation}）。"]
     en = [f"{decided_by} decided to offer it to {body.name_en or body.code} ({organisation})."]

@@ -351,6 +351,17 @@ async def test_the_clock_of_a_test_installation_moves_forward_only(own_world: Wo
     assert json.loads(row)["seconds"] == 3660
 
 
+async def test_a_clock_that_cannot_fire_holds_up_no_other(world: World) -> None:
+    broken, fine = await world.registered(), await world.registered()
+    await world.runtime.pool.execute("DELETE FROM case_stream WHERE case_id = $1", broken.case_id)
+
+    world.pass_time(days=12)
+    await world.sweep()
+
+    assert "deadline.missed" not in await world.names(broken)
+    assert "deadline.missed" in await world.names(fine)
+
+
 async def test_ten_waiting_cases_all_fire_after_an_outage(world: World) -> None:
     cases = [await world.registered() for _ in range(10)]
 
