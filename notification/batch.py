@@ -14,7 +14,6 @@ from notification.model import CaseCopy
 from notification.repository import Entry, Known
 from notification.rules import Part
 from services.events.routing import ParticipantJoined, ParticipantLeft
-from services.messaging.inbox import Memory
 from services.service import Received
 from services.unit_of_work import UnitOfWork
 
@@ -117,7 +116,7 @@ class Batch:
 
 def batch_of(uow: UnitOfWork) -> tuple[Batch, bool]:
     """The batch this event belongs to, and whether the consumer writes it at its end."""
-    memory: Memory | None = getattr(uow, "batch", None)
+    memory = uow.batch
     if memory is None:
         return Batch(uow.db), False
     batch = memory.notes.get(NAME)
