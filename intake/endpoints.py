@@ -82,8 +82,8 @@ def referral_schema() -> dict[str, Any]:
     },
 )
 async def submit_referral(
-    document: Annotated[Any, Depends(_document)],
     caller: Annotated[Caller, requires("referral:write")],
+    document: Annotated[Any, Depends(_document)],
     uow: Unit,
     once: OnceIfKeyed,
     response: Response,
