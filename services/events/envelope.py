@@ -15,6 +15,15 @@ Instant = Annotated[AwareDatetime, PlainSerializer(wire, return_type=str, when_u
 Code = Annotated[str, Field(pattern=r"^[0-9]{6}-[A-Z]{2}-[0-9]{4}$")]
 CaseNumber = Annotated[str, Field(pattern=r"^LD[0-9]{4}-[0-9]{6}-[0-9]{7}-[0-9A-Z]$")]
 Slug = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,63}$")]
+# A statute and its articles, e.g. 人民警察法 6 or 法释〔2021〕23号 12(3); nothing else fits in.
+_ARTICLE = r"[0-9]{1,4}(\([0-9]{1,2}\))?"
+Citation = Annotated[
+    str,
+    Field(
+        pattern=r"^[\u4e00-\u9fff]{1,40}(法|条例|规定|规则|办法|解释|〔[0-9]{4}〕[0-9]{1,4}号)"
+        rf"( {_ARTICLE}(, {_ARTICLE})*)?$"
+    ),
+]
 Fen = Annotated[int, Field(ge=0, le=10**15)]
 
 

@@ -3,7 +3,18 @@
 from typing import Literal
 from uuid import UUID
 
-from services.events.envelope import Code, Event, Fen, Instant, Length, Part, Party, Slug, event
+from services.events.envelope import (
+    Citation,
+    Code,
+    Event,
+    Fen,
+    Instant,
+    Length,
+    Part,
+    Party,
+    Slug,
+    event,
+)
 from services.events.intake import DocumentRef
 
 OWNER = "routing"
@@ -163,7 +174,7 @@ class LinkageRequested(Event):
     asked_by: Code
     asked: Code
     items: tuple[Slug, ...]
-    legal_basis: str
+    legal_basis: Citation
     answer_by: Instant
     requested_at: Instant
 

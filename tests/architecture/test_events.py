@@ -31,7 +31,6 @@ FREE_STRINGS = {
     ("*", "changed"): "names of members, never values",
     ("Deadline", "rule"): "code of deadlines.csv or of lanes.json",
     ("Deadline", "citation"): "the statute, from our data",
-    ("LinkageRequested", "legal_basis"): "code or citation of our linkage data",
     ("DocumentRef", "media_type"): "closed list at the door",
     ("CaseRegistered", "preferred_mode"): "closed list at the door",
     ("AssignmentOffered", "preferred_mode"): "closed list at the door",
