@@ -8,10 +8,8 @@ from typing import Final
 from uuid import UUID
 
 from mediation.transition import Refusal
+from services.events import lanes
 
-#: Most people of one side at the table: 5, medical 5, traffic 3 (R-37, M-14).
-ATTENDANCE_LIMIT: Final[Mapping[str, int]] = {"traffic": 3, "medical": 5}
-DEFAULT_ATTENDANCE_LIMIT: Final = 5
 LONGEST: Final = timedelta(hours=12)
 COURT_LANES: Final = ("court_pre", "court_post")
 
@@ -67,7 +65,7 @@ def may_hold(
         return Refusal("identity-not-checked", "The court lanes compare identity.", "L-23")
     if lane in COURT_LANES and not false_mediation_warned:
         return Refusal("not-warned", "The court lanes warn of false mediation.", "L-23")
-    limit = ATTENDANCE_LIMIT.get(sector or lane, DEFAULT_ATTENDANCE_LIMIT)
+    limit = lanes.attendance_limit(sector or lane)
     if any(count > limit for count in attendance.values()):
         return Refusal("too-many-of-a-side", f"At most {limit} of one side attend.", "R-37, M-14")
     return None

@@ -287,6 +287,13 @@ def site(name: str) -> Window:
     return Window(**_document("lanes.json")["site"][name])
 
 
+def attendance_limit(sector_or_lane: str) -> int:
+    """Most people of one side at the table (R-37, M-14)."""
+    rules = _document("lanes.json")["attendance"]
+    people: int = rules.get(sector_or_lane, rules["default"])["people"]
+    return people
+
+
 def may_send(code: str, kind: str) -> bool:
     """Whether an organisation of ``kind`` may send a referral in lane ``code``."""
     return code in LANES and kind in LANES[code].senders
