@@ -1,8 +1,12 @@
 """What intake hears: everything for the timeline, and what moves the case file on."""
 
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
+from uuid import UUID
+
+import orjson
 
 from intake import repository
 from intake.handlers import close_case
@@ -12,7 +16,61 @@ from services.events.envelope import CATALOGUE, Event, payload
 from services.service import Received, Subscription, on
 from services.unit_of_work import UnitOfWork
 
+_NOTE: Final = "intake"
 Fold = Callable[[Received[Any], UnitOfWork], Awaitable[None]]
+
+
+@dataclass
+class Heard:
+    """What was heard in one transaction of the consumer, written together at its end."""
+
+    db: Any
+    entries: list[tuple[Any, ...]] = field(default_factory=list)
+    clocks: dict[UUID, tuple[Any, ...]] = field(default_factory=dict)
+
+    def add(self, received: Received[Any]) -> None:
+        """A timeline entry, and the clock as it stands now when the event is about one."""
+        data = received.data
+        self.entries.append(
+            (
+                received.event_id,
+                received.case_id,
+                received.source,
+                received.sequence,
+                received.episode,
+                received.type,
+                orjson.dumps(payload(data)).decode(),
+                received.occurred_at,
+                received.recorded_at,
+            )
+        )
+        state = _CLOCKS.get(type(data))
+        if state is not None:
+            clock: routing.Deadline = data.deadline
+            self.clocks[clock.clock_id] = (
+                clock.clock_id,
+                received.case_id,
+                received.episode,
+                clock.kind,
+                clock.rule,
+                clock.citation,
+                clock.subject_id,
+                state,
+                clock.due_at,
+                clock.due_on,
+                clock.original_due_at,
+                clock.projected,
+                received.occurred_at,
+            )
+
+    async def write(self) -> None:
+        """Write all of it; a second call writes nothing."""
+        entries, self.entries = self.entries, []
+        clocks, self.clocks = self.clocks, {}
+        if entries:
+            await repository.record_heard(self.db, entries)
+        if clocks:
+            await repository.set_deadlines(self.db, list(clocks.values()))
 
 
 async def hear(received: Received[Any], uow: UnitOfWork) -> None:
@@ -20,28 +78,15 @@ async def hear(received: Received[Any], uow: UnitOfWork) -> None:
 
     Redelivery is a no-op: the inbox and the entry's key hold its id.
     """
-    await repository.record_heard(
-        uow,
-        event_id=received.event_id,
-        case_id=received.case_id,
-        source=received.source,
-        sequence=received.sequence,
-        episode=received.episode,
-        type_=received.type,
-        data=payload(received.data),
-        occurred_at=received.occurred_at,
-        recorded_at=received.recorded_at,
-    )
-    clock_state = _CLOCKS.get(type(received.data))
-    if clock_state is not None:
-        await repository.set_deadline(
-            uow,
-            case_id=received.case_id,
-            episode=received.episode,
-            clock=received.data.deadline.model_dump(),
-            state=clock_state,
-            at=received.occurred_at,
-        )
+    if uow.batch is None:
+        heard = Heard(uow.db)
+        heard.add(received)
+        await heard.write()
+    else:
+        if _NOTE not in uow.batch.notes:
+            uow.batch.notes[_NOTE] = Heard(uow.db)
+            uow.batch.endings.append(uow.batch.notes[_NOTE].write)
+        uow.batch.notes[_NOTE].add(received)
     fold = _FOLDS.get(type(received.data))
     if fold is None:
         return

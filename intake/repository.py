@@ -639,33 +639,21 @@ async def leave(uow: UnitOfWork, party_id: UUID, left_at: datetime, told_by: str
 # -- what the other services say -----------------------------------------------------------------
 
 
-async def record_heard(
-    uow: UnitOfWork,
-    *,
-    event_id: UUID,
-    case_id: UUID,
-    source: str,
-    sequence: int,
-    episode: int,
-    type_: str,
-    data: dict[str, Any],
-    occurred_at: datetime,
-    recorded_at: datetime,
-) -> None:
-    """A timeline entry; a repeat changes nothing."""
-    await uow.db.execute(
+async def record_heard(db: Database, entries: list[tuple[Any, ...]]) -> None:
+    """Timeline entries (event_id, case_id, source, sequence, episode, type, data, occurred_at,
+    recorded_at), in the order in which they were heard; a repeat changes nothing."""
+    columns = [list(column) for column in zip(*entries, strict=True)]
+    await db.execute(
         """INSERT INTO timeline_entry (event_id, case_id, source, sequence, episode, type, data,
-             occurred_at, recorded_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
-           ON CONFLICT (event_id) DO NOTHING""",
-        event_id,
-        case_id,
-        source,
-        sequence,
-        episode,
-        type_,
-        data,
-        occurred_at,
-        recorded_at,
+             occurred_at, recorded_at)
+           SELECT event_id, case_id, source, sequence, episode, type, data::jsonb, occurred_at,
+             recorded_at
+           FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::bigint[], $5::int[], $6::text[],
+             $7::text[], $8::timestamptz[], $9::timestamptz[]) WITH ORDINALITY
+             AS t(event_id, case_id, source, sequence, episode, type, data, occurred_at,
+                  recorded_at, n)
+           ORDER BY n ON CONFLICT (event_id) DO NOTHING""",
+        *columns,
     )
 
 
@@ -780,37 +768,20 @@ async def assignment(uow: UnitOfWork, assignment_id: UUID) -> Row | None:
     return await uow.db.fetchrow("SELECT * FROM assignment WHERE assignment_id = $1", assignment_id)
 
 
-async def set_deadline(
-    uow: UnitOfWork,
-    *,
-    case_id: UUID,
-    episode: int,
-    clock: dict[str, Any],
-    state: str,
-    at: datetime,
-) -> None:
-    """A clock as routing last told it."""
-    await uow.db.execute(
+async def set_deadlines(db: Database, clocks: list[tuple[Any, ...]]) -> None:
+    """Clocks as routing last told them, each once: (clock_id, case_id, episode, kind, rule,
+    citation, subject_id, state, due_at, due_on, original_due_at, projected, occurred_at)."""
+    columns = [list(column) for column in zip(*clocks, strict=True)]
+    await db.execute(
         """INSERT INTO deadline (clock_id, case_id, episode, kind, rule, citation, subject_id,
-             state, due_at, due_on, original_due_at, projected, occurred_at, recorded_at)
-           VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)
+             state, due_at, due_on, original_due_at, projected, occurred_at)
+           SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::int[], $4::text[], $5::text[],
+             $6::text[], $7::uuid[], $8::text[], $9::timestamptz[], $10::text[],
+             $11::timestamptz[], $12::bool[], $13::timestamptz[])
            ON CONFLICT (clock_id) DO UPDATE SET state = excluded.state, due_at = excluded.due_at,
              due_on = excluded.due_on, projected = excluded.projected, rule = excluded.rule,
              citation = excluded.citation, occurred_at = excluded.occurred_at""",
-        clock["clock_id"],
-        case_id,
-        episode,
-        clock["kind"],
-        clock["rule"],
-        clock["citation"],
-        clock["subject_id"],
-        state,
-        clock["due_at"],
-        clock["due_on"],
-        clock["original_due_at"],
-        clock["projected"],
-        at,
-        uow.now,
+        *columns,
     )
 
 
