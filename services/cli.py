@@ -208,11 +208,23 @@ def timeline(case_id: UUID) -> None:
 
 
 @app.command()
-def outbox(service: ServiceName, limit: int = 20) -> None:
+def outbox(
+    service: ServiceName,
+    limit: int = 20,
+    release: Annotated[
+        str | None, typer.Option(help="a case whose held events are to be tried again")
+    ] = None,
+) -> None:
     """Rows of a service's outbox that Kafka has not acknowledged."""
     from services.inspection import unpublished
+    from services.messaging.relay import release_held
 
-    show(run_in(service, lambda r: unpublished(r, limit)))
+    async def look(runtime: "Runtime") -> list[dict[str, Any]]:
+        if release is not None:
+            await release_held(runtime.pool, runtime.settings.cases_topic, release)
+        return await unpublished(runtime, limit)
+
+    show(run_in(service, look))
 
 
 @app.command()
