@@ -9,7 +9,7 @@ from uuid import uuid4
 
 import httpx
 
-PATIENCE_SECONDS = 60
+PATIENCE_SECONDS = 120
 
 
 class Refused(Exception):
@@ -77,7 +77,7 @@ class Client:
         return self._token[1]
 
     def request(self, method: str, service: str, path: str, **given: Any) -> httpx.Response:
-        """One request with the token; a connection that broke is tried again for a minute."""
+        """One request with the token; a connection that broke is tried again for two minutes."""
         more = given.pop("headers", {})
         end = time.monotonic() + PATIENCE_SECONDS
         while True:
