@@ -48,7 +48,12 @@ async def act(
         acted_by,
     ):
         fail("unknown-staff", "Not on the staff of this organisation.")
-    return Act(organisation, occurred_at or uow.now, acted_by)
+    return Act(organisation, to_the_millisecond(occurred_at or uow.now), acted_by)
+
+
+def to_the_millisecond(instant: datetime) -> datetime:
+    """An instant as the wire tells it: two instants are compared as everybody sees them."""
+    return instant.replace(microsecond=instant.microsecond // 1000 * 1000)
 
 
 async def own(uow: UnitOfWork, table: str, id_: UUID, organisation: str) -> Row:

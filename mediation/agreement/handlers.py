@@ -8,7 +8,7 @@ from uuid import UUID
 from mediation.agreement import repository, rules
 from mediation.agreement.model import AGREEMENT, Signature, text_sha256
 from mediation.errors import fail, refuse
-from mediation.gate import Act, check_open, handler_kind, own, seal
+from mediation.gate import Act, check_open, handler_kind, own, seal, to_the_millisecond
 from mediation.obligation import repository as obligations
 from mediation.obligation.rules import all_ended
 from mediation.proceeding import repository as proceedings
@@ -100,7 +100,7 @@ async def draft(
             "confirmable": rules.confirmable(confirmation.allowed, flags),
             "confirmation_source": confirmation.source,
             "state": "draft",
-            "agreed_at": agreed_at,
+            "agreed_at": to_the_millisecond(agreed_at) if agreed_at else None,
             "occurred_at": act.occurred_at,
         },
     )
@@ -164,7 +164,7 @@ async def sign(
             "text_sha256": signature.text_sha256,
             "proof_sha256": proof_sha256,
             "acted_by": act.acted_by,
-            "occurred_at": signature.signed_at,
+            "occurred_at": to_the_millisecond(signature.signed_at),
         },
     )
     uow.audit(

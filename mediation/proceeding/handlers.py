@@ -22,6 +22,7 @@ from mediation.proceeding.model import MEDIATION
 from mediation.queue.handlers import end_turn
 from mediation.repository import Row, change
 from mediation.session.handlers import cancel_planned
+from services.clock import wire
 from services.errors import NotFound
 from services.events import lanes
 from services.events.mediation import (
@@ -420,7 +421,7 @@ async def build_hand_over(
         report=report,
         remedies={
             "codes": row["remedies"],
-            "told_at": at.isoformat() if row["remedies_told"] else None,
+            "told_at": wire(at) if row["remedies_told"] else None,
         },
         agreements=[
             dict(agreement) for agreement in await agreements.standing(uow.db, row["mediation_id"])
@@ -447,7 +448,7 @@ async def build_hand_over(
 
 
 def _plain(value: object) -> str:
-    return value.isoformat() if isinstance(value, datetime) else str(value)
+    return wire(value) if isinstance(value, datetime) else str(value)
 
 
 # -- facts from outside ------------------------------------------------------------------------

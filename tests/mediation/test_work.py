@@ -194,6 +194,21 @@ async def test_signatures_in_any_order_and_effect_to_the_instant(world: World) -
     assert (view["state"], view["next_act"]["act"]) == ("agreed", "perform_obligation")
 
 
+async def test_effect_is_told_and_kept_to_the_millisecond(world: World) -> None:
+    case = await world.appointed("court_pre")
+    agreement = await world.ok("POST", path(case, "/agreements"), world.agreement_body(case))
+    at = world.now - timedelta(minutes=1)
+    for party in (case.applicant, case.respondent):
+        body = world.signature_body(agreement, "party", str(party))
+        body["signed_at"] = (at + timedelta(microseconds=827_421)).isoformat()
+        address = f"/v1/agreements/{agreement['agreement_id']}/signatures"
+        await world.ok("POST", address, body, key=False)
+
+    await world.leave(case, at + timedelta(milliseconds=827))
+
+    assert (await world.ok("GET", path(case)))["state"] == "agreed"
+
+
 async def test_another_text_voids_the_signatures_given(world: World) -> None:
     case = await world.appointed("court_pre")
     first = await world.ok("POST", path(case, "/agreements"), world.agreement_body(case))
