@@ -1,6 +1,7 @@
 """Templates: loaded from data, refused when anything is missing, rendered in a sandbox."""
 
 import json
+import re
 from collections.abc import Callable, Mapping
 from datetime import date
 from functools import lru_cache
@@ -81,6 +82,14 @@ def _word(table: str) -> Callable[[str, str], str]:
     return find
 
 
+_RULE_IDS: Final = re.compile(r"\s*\([A-Z]{1,3}-.*$", re.DOTALL)
+
+
+def _law(citation: str, locale: str) -> str:
+    """A clock's citation for people: our rule ids become the law behind them."""
+    return _word("law")(_RULE_IDS.sub("", citation), locale)
+
+
 _FILTERS: Final[Mapping[str, Callable[[Any, str], str]]] = {
     "moment": _moment,
     "day": _day,
@@ -88,6 +97,7 @@ _FILTERS: Final[Mapping[str, Callable[[Any, str], str]]] = {
     "remedies": _remedies,
     "outcome": _outcome,
     "lane": _lane,
+    "law": _law,
     "mode": _word("mode"),
     "clock": _word("clock"),
     "party_role": _word("party_role"),

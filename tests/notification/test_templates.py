@@ -140,3 +140,24 @@ def test_a_template_cannot_reach_outside_the_sandbox() -> None:
             greeting="",
             desk_phone="",
         )
+
+
+@pytest.mark.parametrize(
+    ("citation", "shown"),
+    [
+        ("L-08", "法释〔2016〕14号 27；法释〔2021〕23号 24"),
+        ("site value: law gives none", "本地规定"),
+        (
+            "民诉法 205; 人民调解法 33(1) (JC-1, R-26): 30 days from effect",
+            "民诉法 205; 人民调解法 33(1)",
+        ),
+    ],
+)
+def test_a_citation_is_shown_as_law_not_as_our_rule_id(
+    citation: str, shown: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(VALUES, "citation", citation)
+
+    _, body = _rendered("case-accepted", "zh-CN")
+
+    assert f"依据：{shown}）" in body
