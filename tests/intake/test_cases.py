@@ -20,6 +20,7 @@ from services.events.mediation import (
 from services.events.routing import (
     AssignmentOffered,
     Deadline,
+    DeadlineChanged,
     DeadlineStarted,
     DeadlineStopped,
     ParticipantJoined,
@@ -164,6 +165,46 @@ async def test_the_file_says_where_the_case_is_until_when_and_on_what_rule(intak
     assert accepted["your_roles"] == ["handler"]
     assert [h["ground"] for h in accepted["holders"]] == ["first_receiver", "accepted"]
     assert accepted["as_of"]["intake"] == 2
+
+
+async def test_a_batch_writes_what_was_heard_once_and_the_clock_as_it_stands_last(
+    intake: Intake,
+) -> None:
+    done, story = await a_case(intake)
+    now = intake.runtime.clock.now()
+    clock = Deadline(
+        clock_id=new_id(),
+        kind="term",
+        rule="DL-CT-05",
+        citation="L-09",
+        due_at=now,
+        due_on="2026-12-24",
+        original_due_at=now,
+    )
+    moved = clock.model_copy(update={"due_at": now + timedelta(days=15)})
+
+    await intake.hear_together(
+        [
+            DeadlineStarted(case_id=story.case_id, deadline=clock, started_at=now),
+            DeadlineChanged(
+                case_id=story.case_id,
+                deadline=moved,
+                reason="extended",
+                previous_due_at=now,
+                changed_at=now,
+            ),
+        ]
+    )
+
+    shown = await read(intake, done)
+    assert [d["state"] for d in shown["deadlines"]] == ["running"]
+    assert shown["due"]["due_at"] > shown["due"]["original_due_at"]
+    path = f"/v1/cases/{done['case_id']}/timeline"
+    types = [item["type"] for item in (await intake.get(path)).json()["items"]]
+    assert [t for t in types if ".deadline." in t] == [
+        "liandiao.deadline.changed.v1",
+        "liandiao.deadline.started.v1",
+    ]
 
 
 async def test_a_return_gives_the_case_back_and_never_closes_it(intake: Intake) -> None:
@@ -498,6 +539,7 @@ async def test_a_contact_is_told_to_notification_alone(intake: Intake) -> None:
     client = await intake.get(path, COURT, "contact:read")
 
     assert found.json()["phone"] == referral()["parties"][0]["phone"]
+    assert found.json()["neutral"] is False
     assert client.status_code == 403
 
 

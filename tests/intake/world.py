@@ -20,8 +20,10 @@ from services.auth import sign
 from services.directory import DirectoryCopy
 from services.events.envelope import Event
 from services.ids import new_id
+from services.messaging.inbox import Memory
 from services.runtime import Runtime
 from services.service import Received
+from services.unit_of_work import UnitOfWork
 
 SAMPLES = Path(__file__).parents[2] / "samples"
 NOW = datetime(2026, 11, 24, 4, tzinfo=UTC)
@@ -148,27 +150,44 @@ class Intake:
     ) -> None:
         """Handle one event as the consumer would, without Kafka."""
         async with self.runtime.unit_of_work() as uow:
-            received = Received(
-                data=event,
-                event_id=new_id(),
-                type=event.spec.type,
-                source=f"/{event.spec.owner}",
-                case_id=event.case_id,
-                sequence=sequence,
-                episode=episode,
-                occurred_at=at or uow.now,
-                recorded_at=uow.now,
-                causation_id=None,
-                correlation_id=None,
-                traceparent=None,
-                topic="cases",
-                partition=0,
-                offset=sequence,
-                headers=(),
-            )
-            for subscription in INTAKE.consumes:
-                if subscription.event is type(event):
-                    await subscription.handler(received, uow)
+            await self._handle(self._received(event, sequence, episode, at, uow.now), uow)
+
+    async def _handle(self, received: Received[Any], uow: UnitOfWork) -> None:
+        for subscription in INTAKE.consumes:
+            if subscription.event is type(received.data):
+                await subscription.handler(received, uow)
+
+    def _received(
+        self, event: Event, sequence: int, episode: int, at: datetime | None, now: datetime
+    ) -> Received[Any]:
+        return Received(
+            data=event,
+            event_id=new_id(),
+            type=event.spec.type,
+            source=f"/{event.spec.owner}",
+            case_id=event.case_id,
+            sequence=sequence,
+            episode=episode,
+            occurred_at=at or now,
+            recorded_at=now,
+            causation_id=None,
+            correlation_id=None,
+            traceparent=None,
+            topic="cases",
+            partition=0,
+            offset=sequence,
+            headers=(),
+        )
+
+    async def hear_together(self, events: list[Event]) -> None:
+        """Handle events of one source in one batch of the consumer."""
+        async with self.runtime.unit_of_work() as uow:
+            batch = Memory(uow.db, "intake.cases")
+            for sequence, event in enumerate(events, 1):
+                uow.batch = batch
+                await self._handle(self._received(event, sequence, 1, None, uow.now), uow)
+            for ending in batch.endings:
+                await ending()
 
     async def events(self, case_id: str) -> list[dict[str, Any]]:
         """The outbox of a case: type and data, in order."""
