@@ -172,6 +172,7 @@ class Supervisor:
                 postgres.argv,
                 environ={k: v for k, v in inherited.items() if not k.startswith("PG")},
                 stop_signal=signal.SIGINT,
+                stop_seconds=120.0,
                 person=postgres.person,
                 before_start=postgres.clear_stale_pid,
                 cwd=Path("/"),
