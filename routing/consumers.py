@@ -1,9 +1,11 @@
 """What routing hears: each event to what it does. The tuple is the service's whole appetite."""
 
+from functools import wraps
 from typing import Any, Final
 
+from routing.batch import batch_of, written
 from routing.handlers import offering, turns
-from routing.repository import Writes, case_of, hear_referral
+from routing.repository import Writes, case_of
 from services.events.intake import (
     CaseClosed,
     CaseCorrected,
@@ -26,15 +28,15 @@ from services.events.mediation import (
     ObligationPerformed,
     ObligationsChanged,
 )
-from services.service import Received, Subscription, on
+from services.service import Handler, Received, Subscription, on
 from services.unit_of_work import UnitOfWork
 
 
 async def hear_source(received: Received[ReferralReceived], uow: UnitOfWork) -> None:
     """Remember the source's own number; a second source of a case takes part from now on."""
     data = received.data
-    routed = await hear_referral(
-        uow.db,
+    batch, kept = batch_of(uow)
+    batch.refer(
         referral_id=data.referral_id,
         case_id=data.case_id,
         organisation=data.organisation,
@@ -42,10 +44,12 @@ async def hear_source(received: Received[ReferralReceived], uow: UnitOfWork) -> 
         occurred_at=received.occurred_at,
         recorded_at=uow.now,
     )
-    if routed:
+    if kept and uow.batch is not None and data.case_id not in uow.batch.rounds:
+        return  # The case is new: its registration follows.
+    await batch.write()
+    if case := await case_of(uow.db, data.case_id):
         await uow.lock_case(data.case_id)
-        case = await case_of(uow.db, data.case_id)
-        if case is not None and case["source"] != data.organisation:
+        if case["source"] != data.organisation:
             writes = Writes()
             offering.join(uow, writes, case, data.organisation, "source", reference=data.reference)
             await writes.write(uow.db)
@@ -182,23 +186,34 @@ async def take_ending(received: Received[MediationEnded], uow: UnitOfWork) -> No
     )
 
 
+def after_writing(handler: Handler) -> Handler:
+    """``handler``, once what this batch decided for the case is written, so that it is read."""
+
+    @wraps(handler)
+    async def run(received: Received[Any], uow: UnitOfWork) -> None:
+        await written(uow, received.case_id)
+        await handler(received, uow)
+
+    return run
+
+
 CONSUMES: Final[tuple[Subscription, ...]] = (
     on(ReferralReceived, hear_source),
     on(CaseRegistered, route_registered),
-    on(CaseReopened, route_reopened),
-    on(CaseCorrected, take_correction),
-    on(HandlingConstraintsChanged, take_constraints),
-    on(CaseLaneChanged, change_lane),
-    on(CaseClosed, close),
-    on(AssignmentAccepted, take_acceptance),
-    on(AssignmentDeemedAccepted, take_acceptance),
-    on(AssignmentObjected, take_objection),
-    on(AssignmentReturned, take_return),
-    on(AssignmentEnded, take_end),
-    on(AgreementEffective, take_agreement),
-    on(ObligationsChanged, take_obligations),
-    on(ObligationPerformed, take_performance),
-    on(ObligationBreached, take_breach),
-    on(ConfirmationApplied, take_confirmation),
-    on(MediationEnded, take_ending),
+    on(CaseReopened, after_writing(route_reopened)),
+    on(CaseCorrected, after_writing(take_correction)),
+    on(HandlingConstraintsChanged, after_writing(take_constraints)),
+    on(CaseLaneChanged, after_writing(change_lane)),
+    on(CaseClosed, after_writing(close)),
+    on(AssignmentAccepted, after_writing(take_acceptance)),
+    on(AssignmentDeemedAccepted, after_writing(take_acceptance)),
+    on(AssignmentObjected, after_writing(take_objection)),
+    on(AssignmentReturned, after_writing(take_return)),
+    on(AssignmentEnded, after_writing(take_end)),
+    on(AgreementEffective, after_writing(take_agreement)),
+    on(ObligationsChanged, after_writing(take_obligations)),
+    on(ObligationPerformed, after_writing(take_performance)),
+    on(ObligationBreached, after_writing(take_breach)),
+    on(ConfirmationApplied, after_writing(take_confirmation)),
+    on(MediationEnded, after_writing(take_ending)),
 )

@@ -11,6 +11,7 @@ Row = dict[str, Any]
 
 # Tables a change may write together, in this order; those with a key are upserted whole.
 _TABLES: Final[dict[str, str | None]] = {
+    "referral_heard": "referral_id",
     "routed_case": "case_id",
     "decision": None,
     "participation": None,
@@ -67,33 +68,6 @@ async def case_of(db: asyncpg.Connection, case_id: UUID) -> Row | None:
     """The routed case; its stream is locked by the caller when it is to be changed."""
     row = await db.fetchrow("SELECT * FROM routed_case WHERE case_id = $1", case_id)
     return dict(row) if row else None
-
-
-async def hear_referral(
-    db: asyncpg.Connection,
-    *,
-    referral_id: UUID,
-    case_id: UUID,
-    organisation: str,
-    reference: str,
-    occurred_at: datetime,
-    recorded_at: datetime,
-) -> bool:
-    """Remember a source's own number; answers whether the case was routed before."""
-    found = await db.fetchval(
-        """INSERT INTO referral_heard
-             (referral_id, case_id, organisation, reference, occurred_at, recorded_at)
-           VALUES ($1, $2, $3, $4, $5, $6)
-           ON CONFLICT (referral_id) DO UPDATE SET reference = excluded.reference
-           RETURNING EXISTS (SELECT 1 FROM routed_case WHERE case_id = $2)""",
-        referral_id,
-        case_id,
-        organisation,
-        reference,
-        occurred_at,
-        recorded_at,
-    )
-    return bool(found)
 
 
 async def loads_of(

@@ -7,6 +7,7 @@ from typing import Any
 from uuid import UUID
 
 from routing import repository
+from routing.batch import batch_of, written
 from routing.candidates import candidate_of, coordinator_of, facts_of
 from routing.directory import calendars, candidates_along, chain_of, kind_of
 from routing.handlers import clocks
@@ -140,21 +141,27 @@ def _today(uow: UnitOfWork) -> str:
 
 
 async def route_first(uow: UnitOfWork, case: Row) -> None:
-    """A registered case: the source takes part, then the first decision. All in one statement."""
-    writes = Writes()
+    """A registered case: the source takes part, then the first decision.
+
+    Everything is written at the end of the batch, with what was decided for other new cases.
+    """
+    batch, kept = batch_of(uow)
+    batch.cases.add(case["case_id"])
     case_facts = facts(uow, case, [])
     bodies = candidates_along(uow.runtime, case_facts.place_chain, _today(uow))
-    loads, reference = await repository.loads_of(
-        uow.db, [body.code for body in bodies], case["referral_id"]
-    )
-    join(uow, writes, case, case["source"], "source", reference=reference)
-    await _decide(uow, writes, case, case_facts, bodies, loads)
-    writes.add("routed_case", case)
-    await writes.write(uow.db)
+    loads, reference = await batch.look_up([body.code for body in bodies], case["referral_id"])
+    join(uow, batch.writes, case, case["source"], "source", reference=reference)
+    chosen = await _decide(uow, batch.writes, case, case_facts, bodies, loads)
+    if chosen is not None:
+        batch.took(chosen)
+    batch.writes.add("routed_case", case)
+    if not kept:
+        await batch.write()
 
 
 async def route_next(uow: UnitOfWork, writes: Writes, case: Row) -> None:
     """The next decision on a case whose last turn is over; the caller writes ``writes``."""
+    await written(uow)
     refused = await repository.refused_by(uow.db, case["case_id"], case["episode"])
     case_facts = facts(uow, case, refused)
     bodies = candidates_along(uow.runtime, case_facts.place_chain, _today(uow))
@@ -174,7 +181,7 @@ async def _decide(
     case_facts: CaseFacts,
     bodies: Sequence[Candidate],
     loads: dict[str, int],
-) -> None:
+) -> str | None:
     choice = choose(
         case_facts,
         [replace(b, open_cases=loads[b.code]) if b.code in loads else b for b in bodies],
@@ -184,6 +191,7 @@ async def _decide(
         await undecided(uow, writes, case, decision, "nobody_competent")
     else:
         await offer(uow, writes, case, decision, choice.chosen)
+    return choice.chosen
 
 
 def _decision(

@@ -343,3 +343,32 @@ async def test_strangers_see_nothing(world: World) -> None:
     for path in ("/v1/decisions", "/v1/assignments", "/v1/clocks", "/v1/linkages"):
         found = await world.ok("GET", path, by=stranger, case_id=str(case.case_id))
         assert found["items"] == []
+
+
+async def test_many_new_cases_of_one_batch_are_written_together(world: World) -> None:
+    value = dict(world.runtime.directory.organisation(COMMITTEE) or {})
+    world.runtime.directory.put(f"organisation:{COMMITTEE}", 2**60, {**value, "capacity": 2})
+    async with world.one_batch():
+        cases = [await world.registered() for _ in range(3)]
+        await world.hear(
+            cases[0],
+            "intake",
+            CaseCorrected(
+                case_id=cases[0].case_id,
+                referral_id=new_id(),
+                changed=("claim_fen",),
+                claim_fen=1,
+                corrected_at=await world.now(),
+            ),
+        )
+
+    offered = [(await world.turn(case))["organisation"] for case in cases]
+    assert offered == [COMMITTEE, COMMITTEE, CENTRE]
+    rows = await world.runtime.pool.fetch(
+        """SELECT c.case_id, c.facts, h.reference FROM routed_case c
+           JOIN referral_heard h USING (case_id) JOIN decision USING (case_id)"""
+    )
+    facts = {row["case_id"]: row["facts"]["claim_fen"] for row in rows}
+    assert [facts[case.case_id] for case in cases] == [1, 4_200_000, 4_200_000]
+    source = (await world.told(cases[2]))[0]
+    assert source["reference"] == rows[0]["reference"]

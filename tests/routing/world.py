@@ -79,6 +79,7 @@ class World:
         self.http = client
         self.folder = folder
         self.events = CaseEvents(runtime)
+        self.records: list[Incoming] | None = None
 
     # -- calls ---------------------------------------------------------------------------------
 
@@ -162,12 +163,28 @@ class World:
         ]
         data = orjson.dumps(payload(event))
         record = Incoming("cases", 0, case.offset, str(case.case_id), headers, data)
+        if self.records is not None:
+            self.records.append(record)
+            return
         for _ in range(again):
-            async with self.runtime.pool.acquire() as db, db.transaction():
-                now = await self.events.begin(db)
-                memory = await self.events.remember(db, [record])
+            await self.take([record])
+
+    async def take(self, records: list[Incoming]) -> None:
+        """Let routing hear records in one transaction."""
+        async with self.runtime.pool.acquire() as db, db.transaction():
+            now = await self.events.begin(db)
+            memory = await self.events.remember(db, records)
+            for record in records:
                 await self.events.take(db, memory, record, now, Tally())
-                await memory.save()
+            await memory.save()
+
+    @contextlib.asynccontextmanager
+    async def one_batch(self) -> AsyncIterator[None]:
+        """What is told inside is heard at the end, in one transaction."""
+        self.records = []
+        yield
+        records, self.records = self.records, None
+        await self.take(records)
 
     async def told(self, case: Case) -> list[dict[str, Any]]:
         """Every event routing emitted on a case: ``name`` and its members, in order."""
