@@ -89,7 +89,8 @@ async def _rows(
     db: asyncpg.Connection, table: str, case_id: UUID, recorded_at: datetime
 ) -> tuple[list[str], list[list[tuple[str | None, str]]]]:
     described = await db.fetch(
-        """SELECT attname AS name, format_type(atttypid, atttypmod) AS kind, attidentity <> '' AS identity
+        """SELECT attname AS name, format_type(atttypid, atttypmod) AS kind,
+             attidentity <> '' AS identity
            FROM pg_attribute WHERE attrelid = $1::regclass AND attnum > 0 AND NOT attisdropped
            ORDER BY attnum""",
         table,
