@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from services.runtime import Runtime
 
 CASE_AFTER_WAIT_SECONDS: Final = 2.0
+# A feed belongs to a connection, whichever of its organisations it is for.
+OF_THE_CONNECTION: Final = ["feed:read"]
 _limiter: Final = FixedWindowRateLimiter(MemoryStorage())
 
 client_scheme = OAuth2(
@@ -91,7 +93,7 @@ async def _caller(
         organisation = acting_organisation
     elif len(organisations) == 1:
         organisation = organisations[0]
-    elif organisations:
+    elif organisations and scopes.scopes != OF_THE_CONNECTION:
         fault = FieldError("#header/Acting-Organisation", "required", "name the organisation")
         raise Malformed("the client speaks for several organisations", errors=[fault])
     else:
