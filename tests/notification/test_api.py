@@ -38,12 +38,15 @@ async def client_of(runtime: Runtime) -> AsyncIterator[Client]:
     made: list[httpx.AsyncClient] = []
 
     def client(
-        connection: str, organisation: str, scopes: str = "feed:read message:read"
+        connection: str,
+        organisation: str,
+        scopes: str = "feed:read message:read",
+        organisations: list[str] | None = None,
     ) -> httpx.AsyncClient:
         claims = {
             "sub": f"c-{connection}",
             "connection": connection,
-            "organisations": [organisation],
+            "organisations": organisations or [organisation],
             "scopes": scopes,
         }
         made.append(
@@ -98,6 +101,15 @@ async def test_the_feed_of_another_connection_is_not_there(client_of: Client) ->
     answer = await client_of("o-court", COURT).get("/v1/feeds/o-centre")
 
     assert (answer.status_code, answer.json()["code"]) == (404, "not-found")
+
+
+async def test_a_connection_of_several_organisations_reads_its_feed_naming_none(
+    client_of: Client,
+) -> None:
+    client = client_of("o-court", COURT, organisations=[COURT, POLICE])
+
+    assert (await client.get("/v1/feeds/o-court")).status_code == 200
+    assert (await client.get("/v1/messages")).status_code == 400
 
 
 async def test_a_token_without_the_scope_is_refused(client_of: Client) -> None:
