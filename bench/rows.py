@@ -159,7 +159,8 @@ async def _empty(url: str) -> None:
     try:
         names = await db.fetch(
             """SELECT relname FROM pg_class WHERE relkind = 'r'
-               AND relnamespace = 'public'::regnamespace AND relname <> 'directory_entry'
+               AND relnamespace = 'public'::regnamespace
+               AND relname NOT IN ('directory_entry', 'case_serial')
                AND relname NOT LIKE 'alembic%'"""
         )
         await db.execute("TRUNCATE " + ", ".join(f'"{n[0]}"' for n in names) + " CASCADE")
