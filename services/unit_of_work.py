@@ -19,8 +19,8 @@ from services.messaging.failpoints import failpoint
 from services.telemetry import current_traceparent, request_id
 
 if TYPE_CHECKING:
-    from services.messaging.inbox import Memory
     from services.auth import Caller
+    from services.messaging.inbox import Memory
     from services.runtime import Runtime
 
 MAX_EVENT_BYTES = 64 * 1024

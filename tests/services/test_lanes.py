@@ -20,7 +20,25 @@ EFFECTS = {
 
 def test_there_are_seventeen_lanes() -> None:
     assert set(LANES) == set(
-        ["pm", "court_pre", "court_post", "court_exec", "police", "police_civil", "proc_crim", "proc_civil", "petition", "admin", "review", "medical", "traffic", "labor", "consumer", "property", "commercial"]
+        [
+            "pm",
+            "court_pre",
+            "court_post",
+            "court_exec",
+            "police",
+            "police_civil",
+            "proc_crim",
+            "proc_civil",
+            "petition",
+            "admin",
+            "review",
+            "medical",
+            "traffic",
+            "labor",
+            "consumer",
+            "property",
+            "commercial",
+        ]
     )
 
 
