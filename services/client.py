@@ -87,13 +87,13 @@ class Client:
                     method, self.stack.url(service) + path, headers=headers, **given
                 )
             except (httpx.TransportError, Refused) as error:
-                if isinstance(error, Refused) and error.answer.status_code not in (500, 503):
+                if isinstance(error, Refused) and error.answer.status_code != 503:
                     raise
                 if time.monotonic() > end:
                     raise
                 time.sleep(0.3)
                 continue
-            if answer.status_code in (500, 503) and time.monotonic() < end:
+            if answer.status_code == 503 and time.monotonic() < end:
                 time.sleep(float(answer.headers.get("Retry-After", "1")))
                 continue
             return answer
