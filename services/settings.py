@@ -21,6 +21,8 @@ class SharedSettings(BaseSettings):
     generation: int = Field(1, alias="LIANDIAO_GENERATION")
     # Names this work process among those of its service; two may not share it (static membership).
     instance: str = Field("0", alias="LIANDIAO_INSTANCE")
+    # How long Kafka waits for a silent consumer before others take its partitions over.
+    session_seconds: int = Field(15, ge=6, alias="LIANDIAO_SESSION_SECONDS")
     bind: str = Field("127.0.0.1", alias="LIANDIAO_BIND")
     keys_dir: Path = Field(Path(".liandiao/keys"), alias="LIANDIAO_KEYS_DIR")
     samples_dir: Path = Field(Path("samples"), alias="LIANDIAO_SAMPLES_DIR")

@@ -57,8 +57,8 @@ def new_consumer(
             "group_id": group,
             "group_instance_id": instance,
             "partition_assignment_strategy": (RoundRobinPartitionAssignor,),
-            "session_timeout_ms": 15_000,
-            "heartbeat_interval_ms": 3_000,
+            "session_timeout_ms": settings.session_seconds * 1_000,
+            "heartbeat_interval_ms": settings.session_seconds * 200,
             "max_poll_interval_ms": 300_000,
             "rebalance_timeout_ms": 15_000,
         }
