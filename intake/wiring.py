@@ -7,8 +7,7 @@ from intake.consumers import CONSUMES
 from intake.endpoints import router
 from intake.keys import publish_keys
 from intake.settings import IntakeSettings
-from intake.tables import EXTRA_DDL, METADATA
-from services.service import Loop, Service
+from services.service import Loop, Schema, Service
 
 if TYPE_CHECKING:
     from services.runtime import Runtime
@@ -40,14 +39,20 @@ _ADVICE = {
     "party_without_vault": "a party has no vault row; restore intake's database",
 }
 
+
+def _schema() -> Schema:
+    from intake.tables import EXTRA_DDL, METADATA
+
+    return Schema(METADATA, EXTRA_DDL)
+
+
 INTAKE = Service(
     name="intake",
     title="intake",
     description="The front door: referrals, cases, parties, receipts, the case file and timeline",
     router=lambda: router,
     settings=IntakeSettings,
-    metadata=METADATA,
-    extra_ddl=EXTRA_DDL,
+    schema=_schema,
     consumes=CONSUMES,
     commands={
         "referral.submit": commands.submit,

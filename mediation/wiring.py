@@ -15,8 +15,7 @@ from mediation.proceeding.endpoints import router as proceedings
 from mediation.queue.endpoints import router as queue
 from mediation.session.endpoints import router as sessions
 from mediation.settings import MediationSettings
-from mediation.tables import EXTRA_DDL, METADATA
-from services.service import Service
+from services.service import Schema, Service
 
 
 def router() -> APIRouter:
@@ -27,14 +26,19 @@ def router() -> APIRouter:
     return whole
 
 
+def _schema() -> Schema:
+    from mediation.tables import EXTRA_DDL, METADATA
+
+    return Schema(METADATA, EXTRA_DDL)
+
+
 MEDIATION: Final = Service(
     name="mediation",
     title="Mediation",
     description="The work: queues, mediators, consent, sessions, agreements, performance.",
     router=router,
     settings=MediationSettings,
-    metadata=METADATA,
-    extra_ddl=EXTRA_DDL,
+    schema=_schema,
     consumes=CONSUMES,
     commands=COMMANDS,
     jobs=JOBS,

@@ -7,8 +7,7 @@ from notification.consumers import CONSUMES
 from notification.endpoints import router
 from notification.feed import FEEDS, feed_topics
 from notification.settings import NotificationSettings
-from notification.tables import EXTRA_DDL, METADATA
-from services.service import Loop, Service
+from services.service import Loop, Schema, Service
 
 if TYPE_CHECKING:
     from services.runtime import Runtime
@@ -38,14 +37,19 @@ async def _doctor(runtime: "Runtime") -> list[str]:
     return await repository.findings(runtime.pool)
 
 
+def _schema() -> Schema:
+    from notification.tables import EXTRA_DDL, METADATA
+
+    return Schema(METADATA, EXTRA_DDL)
+
+
 NOTIFICATION: Final = Service(
     name="notification",
     title="Notification",
     description="Who hears of it: feeds, messages and their proof",
     router=router,
     settings=NotificationSettings,
-    metadata=METADATA,
-    extra_ddl=EXTRA_DDL,
+    schema=_schema,
     consumes=CONSUMES,
     jobs={sender.ASK: sender.ask_again},
     loops=(

@@ -9,8 +9,7 @@ from routing.consumers import CONSUMES
 from routing.directory_import import republish
 from routing.endpoints import router
 from routing.settings import RoutingSettings
-from routing.tables import EXTRA_DDL, METADATA
-from services.service import Loop, Service
+from services.service import Loop, Schema, Service
 
 if TYPE_CHECKING:
     from services.runtime import Runtime
@@ -29,14 +28,19 @@ async def _doctor(runtime: "Runtime") -> list[str]:
     return await repository.broken_invariants(runtime.pool)
 
 
+def _schema() -> Schema:
+    from routing.tables import EXTRA_DDL, METADATA
+
+    return Schema(METADATA, EXTRA_DDL)
+
+
 ROUTING: Final = Service(
     name="routing",
     title="Routing",
     description="Who handles a case and by when: directory, rules, turns, linkages, clocks",
     router=router,
     settings=RoutingSettings,
-    metadata=METADATA,
-    extra_ddl=EXTRA_DDL,
+    schema=_schema,
     consumes=CONSUMES,
     commands=COMMANDS,
     jobs={"recompute-projected-clocks": _recompute},

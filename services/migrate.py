@@ -118,14 +118,15 @@ def draft(name: str) -> Path:
     from sqlalchemy.dialects import postgresql
 
     operations: list[Any] = []
-    for table in service.metadata.sorted_tables:
+    schema = service.schema()
+    for table in schema.metadata.sorted_tables:
         operations.append(ops.CreateTableOp.from_table(table))
         operations.extend(
             ops.CreateIndexOp.from_index(i)
             for i in sorted(table.indexes, key=lambda i: str(i.name))
         )
     operations.extend(
-        ops.ExecuteSQLOp(statement.strip()) for statement in (*CHASSIS_DDL, *service.extra_ddl)
+        ops.ExecuteSQLOp(statement.strip()) for statement in (*CHASSIS_DDL, *schema.extra_ddl)
     )
     dialect = postgresql.dialect()  # type: ignore[no-untyped-call]  # untyped there
     context = MigrationContext.configure(dialect=dialect)

@@ -6,13 +6,14 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from uuid import UUID
 
-import sqlalchemy as sa
 from fastapi import APIRouter
 
 from services.events.envelope import Event
 from services.settings import ServiceSettings
 
 if TYPE_CHECKING:
+    import sqlalchemy as sa
+
     from services.runtime import Runtime
     from services.unit_of_work import UnitOfWork
 
@@ -104,6 +105,14 @@ class Sequenced:
 
 
 @dataclass(frozen=True)
+class Schema:
+    """A service's tables, and what SQLAlchemy cannot declare of them."""
+
+    metadata: "sa.MetaData"
+    extra_ddl: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class Service:
     """One of the four services, complete."""
 
@@ -112,8 +121,8 @@ class Service:
     description: str
     router: Callable[[], APIRouter]
     settings: type[ServiceSettings]
-    metadata: sa.MetaData
-    extra_ddl: tuple[str, ...] = ()
+    # Only migrations and checks need it: a running service imports no SQLAlchemy.
+    schema: Callable[[], Schema]
     consumes: tuple[Subscription, ...] = ()
     commands: Mapping[str, CommandHandler] = field(default_factory=dict)
     answers_unknown_commands: bool = False

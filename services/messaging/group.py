@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from datetime import datetime
 from typing import TYPE_CHECKING, Final
@@ -118,7 +119,7 @@ class Positions:
         return now
 
 
-class GroupConsumer(ConsumerRebalanceListener):  # type: ignore[misc]
+class GroupConsumer(ConsumerRebalanceListener, ABC):  # type: ignore[misc]
     """Kafka shares out the partitions; the position row is the truth and the fence."""
 
     batch_records = 1
@@ -133,9 +134,9 @@ class GroupConsumer(ConsumerRebalanceListener):  # type: ignore[misc]
         self._commit_at = 0.0
         self._uncommitted: dict[TopicPartition, int] = {}
 
+    @abstractmethod
     async def handle(self, place: TopicPartition, records: list[Incoming]) -> int:
         """Handle some of the records, from the first on, and move the row. Answers how many."""
-        raise NotImplementedError
 
     def topics_changed(self) -> bool:
         """Whether the member should join again with other topics."""
@@ -327,6 +328,6 @@ class GroupConsumer(ConsumerRebalanceListener):  # type: ignore[misc]
             else:
                 return None
 
+    @abstractmethod
     async def transaction(self, place: TopicPartition, records: list[Incoming]) -> int:
         """One transaction: fence, effects, position. Answers how many records it took."""
-        raise NotImplementedError

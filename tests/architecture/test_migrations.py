@@ -50,4 +50,4 @@ def _differences(connection: sa.Connection, service: Service) -> list[str]:
             ),
         },
     )
-    return [str(difference) for difference in compare_metadata(context, service.metadata)]
+    return [str(difference) for difference in compare_metadata(context, service.schema().metadata)]

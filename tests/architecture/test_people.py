@@ -17,7 +17,7 @@ EXCEPTIONS: dict[tuple[str, str], str] = {}
 
 def _columns() -> Iterator[tuple[str, str]]:
     for name in NAMES:
-        for table in load(name).metadata.sorted_tables:
+        for table in load(name).schema().metadata.sorted_tables:
             yield f"{name}.{table.name}", table.name
             for column in table.columns:
                 yield f"{name}.{table.name}", column.name

@@ -582,7 +582,7 @@ async def test_no_personal_data_is_outside_the_vault(
 
     db = await asyncpg.connect(intake.superuser_url)
     try:
-        tables = sorted(intake.runtime.service.metadata.tables)
+        tables = sorted(intake.runtime.service.schema().metadata.tables)
         clear = {t: await db.fetchval(f"SELECT json_agg(x)::text FROM {t} x") for t in tables}
         blobs = await db.fetch("SELECT data FROM outbox")
     finally:

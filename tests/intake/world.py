@@ -203,7 +203,7 @@ class Intake:
         """Rows per table, as the superuser sees them."""
         db = await asyncpg.connect(self.superuser_url)
         try:
-            names = sorted(INTAKE.metadata.tables)
+            names = sorted(INTAKE.schema().metadata.tables)
             return {name: await db.fetchval(f"SELECT count(*) FROM {name}") for name in names}
         finally:
             await db.close()

@@ -81,7 +81,7 @@ class World:
         """Empty every table but the roster and the directory."""
         self.now = datetime.now(UTC).replace(microsecond=0)
         kept = {"staff", "directory_entry"}
-        tables = ", ".join(t for t in MEDIATION.metadata.tables if t not in kept)
+        tables = ", ".join(t for t in MEDIATION.schema().metadata.tables if t not in kept)
         owner = await asyncpg.connect(self.migrator_url)
         try:
             await owner.execute(f"TRUNCATE {tables}")
