@@ -626,42 +626,33 @@ async def read_party_sheet(
 
 
 @router.get(
-    "/v1/parties/{party_id}/contact",
-    response_model=schemas.ContactView,
+    "/v1/contacts",
+    response_model=schemas.Contacts,
     responses=problems(),
-    summary="How to reach a party, for notification",
+    summary="How to reach parties, for notification",
 )
-async def read_contact(
-    party_id: UUID,
+async def read_contacts(
     caller: Annotated[Caller, requires("contact:read")],
     uow: Unit,
     purpose: Annotated[str, Query(pattern="^notice$")],
+    party_id: Annotated[list[UUID], Query(min_length=1, max_length=50)],
 ) -> Any:
-    """Asked at the moment of sending, never kept; logged."""
+    """Asked at the moment of sending, never kept; each opening is logged.
+
+    A party that is not there is left out.
+    """
     _services_only(caller)
-    row = await repository.sealed_party(uow, party_id)
-    if row is None:
-        raise NotFound()
-    case = await repository.case(uow, row["case_id"])
-    uow.audit(
-        "contact.read",
-        case_id=row["case_id"],
-        subject=str(party_id),
-        purpose=schemas.Purpose.SERVICE_OF_NOTICE,
-        detail={"parties": [str(party_id)]},
-    )
-    found = views.known_party(keys_of(uow.runtime), row)
-    details = found["details"] or {}
-    return {
-        **found,
-        "case_id": row["case_id"],
-        "case_number": case["case_number"] if case else "",
-        "languages": details.get("languages") or [],
-        "needs": details.get("needs") or [],
-        "neutral": (bool(found["protected"]) and any(found["protected"].values()))
-        or not (case and case["joint_sessions"]),
-        "representative": details.get("representative"),
-    }
+    keys, items = keys_of(uow.runtime), []
+    for row in await repository.contacts(uow, party_id):
+        uow.audit(
+            "contact.read",
+            case_id=row["case_id"],
+            subject=str(row["party_id"]),
+            purpose=schemas.Purpose.SERVICE_OF_NOTICE,
+            detail={"parties": [str(row["party_id"])]},
+        )
+        items.append(views.contact_view(keys, row))
+    return {"items": items}
 
 
 def _services_only(caller: Caller) -> None:

@@ -450,3 +450,9 @@ class ContactView(BaseModel):
     )
     representative: dict[str, Any] | None
     left_at: Instant | None
+
+
+class Contacts(BaseModel):
+    """How to reach the parties that were asked for."""
+
+    items: list[ContactView]

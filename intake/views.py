@@ -127,6 +127,21 @@ def known_party(keys: Keys, row: Any) -> dict[str, Any]:
     return {**{name: row[name] for name in clear}, **opened, "protected": row["protected"]}
 
 
+def contact_view(keys: Keys, row: Any) -> dict[str, Any]:
+    """How to reach a party; ``neutral`` asks for a text without name, matter and place."""
+    found = known_party(keys, row)
+    details = found["details"] or {}
+    return {
+        **found,
+        "case_id": row["case_id"],
+        "case_number": row["case_number"],
+        "languages": details.get("languages") or [],
+        "needs": details.get("needs") or [],
+        "neutral": any((found["protected"] or {}).values()) or not row["joint_sessions"],
+        "representative": details.get("representative"),
+    }
+
+
 def access_view(row: Any, *, for_party: bool) -> dict[str, Any]:
     """One opening of the file; a party sees the organisation, not the person or the client."""
     found = {

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
 import asyncpg
@@ -16,6 +16,9 @@ from services.access import AgencyScope
 from services.events import load_catalogue
 from services.ids import new_id
 from services.service import Received
+
+if TYPE_CHECKING:
+    from notification.sender import Outcome, Try
 
 Database = asyncpg.Connection | asyncpg.Pool
 
@@ -352,73 +355,87 @@ async def abandoned(db: Database, seconds: int) -> list[asyncpg.Record]:
     return rows
 
 
-async def note_channel(
-    db: Database,
-    message_id: UUID,
-    ordinal: int,
-    *,
-    channel: str,
-    address_hash: str | None,
-    address_masked: str | None,
-    neutral: bool,
-) -> None:
+async def note_channels(db: Database, tries: "Sequence[Try]") -> None:
     """Before handing over: by which channel, to which address (a hash and a mask, no more)."""
     await db.execute(
-        """UPDATE attempt SET channel = $3, address_hash = $4, address_masked = $5, neutral = $6
-           WHERE message_id = $1 AND ordinal = $2""",
-        message_id,
-        ordinal,
-        channel,
-        address_hash,
-        address_masked,
-        neutral,
+        """UPDATE attempt a SET channel = t.channel, address_hash = t.address_hash,
+             address_masked = t.address_masked, neutral = t.neutral
+           FROM unnest($1::uuid[], $2::int[], $3::text[], $4::text[], $5::text[], $6::bool[])
+             AS t(message_id, ordinal, channel, address_hash, address_masked, neutral)
+           WHERE a.message_id = t.message_id AND a.ordinal = t.ordinal""",
+        *_columns(
+            [
+                (
+                    t.row["id"],
+                    t.row["attempts"],
+                    t.channel.name,
+                    t.address_hash,
+                    t.letter.address.masked(),
+                    t.neutral,
+                )
+                for t in tries
+            ],
+            6,
+        ),
     )
 
 
-async def latest_words(db: Database, case_id: UUID, facts: Sequence[str]) -> dict[str, UUID]:
-    """Fact -> the event that is its latest word."""
+async def latest_words(
+    db: Database, messages: Sequence[asyncpg.Record]
+) -> dict[tuple[UUID, str], UUID]:
+    """(case, fact) -> the event that is its latest word, for the facts the messages stand on."""
+    pairs = list({(row["case_id"], fact) for row in messages for fact in row["stands"]})
     rows = await db.fetch(
-        "SELECT fact, event_id FROM standing_fact WHERE case_id = $1 AND fact = ANY($2::text[])",
-        case_id,
-        list(facts),
+        """SELECT s.case_id, s.fact, s.event_id FROM standing_fact s
+           JOIN unnest($1::uuid[], $2::text[]) AS w(case_id, fact) USING (case_id, fact)""",
+        *_columns(pairs, 2),
     )
-    return {row["fact"]: row["event_id"] for row in rows}
+    return {(row["case_id"], row["fact"]): row["event_id"] for row in rows}
 
 
 async def settle(
-    db: asyncpg.Connection,
-    message_id: UUID,
-    ordinal: int,
-    *,
-    state: str,
-    outcome: str,
-    now: datetime,
-    reason: str | None = None,
-    receipt: str | None = None,
-    locale: str | None = None,
-    retry_seconds: int | None = None,
-) -> bool:
-    """End an attempt and move its message on; False when another sender has moved it already."""
-    moved = await db.fetchval(
-        """WITH moved AS (
-             UPDATE message SET state = $3, reason = $5, locale = coalesce($7, locale),
-               next_attempt_at = now() + coalesce($8, 0) * interval '1 second',
-               settled_at = CASE WHEN $3 IN ('delivered', 'failed', 'unknown', 'dropped')
-                                 THEN $9::timestamptz END
-             WHERE id = $1 AND attempts = $2 AND state = 'sending' RETURNING id)
-           UPDATE attempt SET outcome = $4, reason = $5, provider_receipt = $6, ended_at = $9
-           FROM moved WHERE message_id = moved.id AND ordinal = $2 RETURNING 1""",
-        message_id,
-        ordinal,
-        state,
-        outcome,
-        reason,
-        receipt,
-        locale,
-        retry_seconds,
+    db: asyncpg.Connection, outcomes: "Sequence[Outcome]", *, now: datetime
+) -> set[UUID]:
+    """End attempts and move their messages on.
+
+    Answers which were moved; the others another sender has moved already.
+    """
+    rows = await db.fetch(
+        """WITH given AS (
+             SELECT * FROM unnest($1::uuid[], $2::int[], $3::text[], $4::text[], $5::text[],
+                                  $6::text[], $7::int[])
+               AS g(id, ordinal, state, reason, receipt, locale, retry_seconds)),
+           moved AS (
+             UPDATE message m SET state = g.state, reason = g.reason,
+               locale = coalesce(g.locale, m.locale),
+               next_attempt_at = now() + coalesce(g.retry_seconds, 0) * interval '1 second',
+               settled_at = CASE WHEN g.state IN ('delivered', 'failed', 'unknown', 'dropped')
+                                 THEN $8::timestamptz END
+             FROM given g
+             WHERE m.id = g.id AND m.attempts = g.ordinal AND m.state = 'sending'
+             RETURNING m.id)
+           UPDATE attempt a SET ended_at = $8, reason = g.reason, provider_receipt = g.receipt,
+             outcome = CASE g.state WHEN 'waiting' THEN 'failed' ELSE g.state END
+           FROM moved JOIN given g USING (id)
+           WHERE a.message_id = g.id AND a.ordinal = g.ordinal RETURNING a.message_id""",
+        *_columns(
+            [
+                (
+                    o.row["id"],
+                    o.row["attempts"],
+                    o.state,
+                    o.reason,
+                    o.receipt.reference if o.receipt else None,
+                    o.locale,
+                    o.retry_seconds,
+                )
+                for o in outcomes
+            ],
+            7,
+        ),
         now,
     )
-    return moved is not None
+    return {row["message_id"] for row in rows}
 
 
 async def unknown(db: asyncpg.Connection, message_id: UUID) -> asyncpg.Record | None:

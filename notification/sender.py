@@ -4,7 +4,7 @@ import asyncio
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
@@ -27,10 +27,12 @@ from notification.channels import (
 from notification.errors import SendingFailed, SendingUnknown
 from notification.settings import NotificationSettings
 from services.clock import SHANGHAI
+from services.events.envelope import Event
 from services.events.notification import MessageDelivered, MessageFailed
 from services.messaging.failpoints import failpoint
+from services.messaging.handling import error_code, is_transient
 from services.telemetry import MESSAGES
-from services.unit_of_work import UnitOfWork
+from services.unit_of_work import Cause, UnitOfWork
 
 if TYPE_CHECKING:
     from services.runtime import Runtime
@@ -38,6 +40,9 @@ if TYPE_CHECKING:
 log = structlog.get_logger(__name__)
 ASK: Final = "message.ask"
 ASK_AGAIN_SECONDS: Final = 600
+# As many as one question to intake may name.
+ROUND: Final = 50
+RECORD_SECONDS: Final = 0.25
 
 
 @dataclass(frozen=True)
@@ -50,8 +55,35 @@ class Contact:
     neutral: bool
 
 
+@dataclass(frozen=True)
+class Try:
+    """A letter, ready to be handed over, and what is kept of its way: a hash and a mask."""
+
+    row: asyncpg.Record
+    channel: Channel
+    letter: Letter
+    address_hash: str
+    neutral: bool
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a try."""
+
+    row: asyncpg.Record
+    state: str
+    reason: str | None = None
+    receipt: Receipt | None = None
+    channel: str | None = None
+    locale: str | None = None
+    retry_seconds: int | None = None
+
+
 class Sender:
-    """Sends what is due. Runs under a lease; a former holder can settle nothing any more."""
+    """Sends what is due, a round at a time, so that a round costs a few statements and one call.
+
+    Runs under a lease; a former holder can settle nothing any more.
+    """
 
     def __init__(self, runtime: "Runtime", used: tuple[Channel, ...] | None = None) -> None:
         assert isinstance(runtime.settings, NotificationSettings)  # noqa: S101
@@ -61,12 +93,13 @@ class Sender:
         self._key = address_key(self.settings.keys_dir)
         self._saved = float(self.settings.messages_per_second)
         self._counted_at = time.monotonic()
+        self._slots = asyncio.Semaphore(self.settings.senders_at_once)
 
     async def step(self) -> int:
         """One round: first what an interrupted sender left, then what is due. Answers how many."""
         left = await repository.abandoned(self.runtime.pool, self.settings.claim_seconds)
-        for row in left:
-            await self._resolve(row)
+        if left:
+            await self._settle([await self._resolve(row) for row in left])
         async with self.runtime.unit_of_work() as uow:
             rows = await repository.claim(
                 uow.db,
@@ -74,14 +107,10 @@ class Sender:
                 self._allowance(),
                 statutory_only=self._quiet(uow),
             )
+            now = uow.now
         self._saved -= len(rows)
-        slots = asyncio.Semaphore(self.settings.senders_at_once)
-
-        async def one(row: asyncpg.Record) -> None:
-            async with slots:
-                await self._send(row)
-
-        await asyncio.gather(*(one(row) for row in rows))
+        if rows:
+            await self._round(rows, now)
         return len(left) + len(rows)
 
     def _allowance(self) -> int:
@@ -90,78 +119,100 @@ class Sender:
         rate = self.settings.messages_per_second
         self._saved = min(rate, self._saved + (now - self._counted_at) * rate)
         self._counted_at = now
-        return min(int(self._saved), self.settings.senders_at_once * 4)
+        return min(int(self._saved), ROUND)
 
     def _quiet(self, uow: UnitOfWork) -> bool:
         hour = uow.now.astimezone(SHANGHAI).hour
         start, end = self.settings.quiet_from_hour, self.settings.quiet_until_hour
         return hour >= start or hour < end if start > end else start <= hour < end
 
-    # -- one try -----------------------------------------------------------------------------
+    # -- one round -----------------------------------------------------------------------------
 
-    async def _send(self, row: asyncpg.Record) -> None:
-        reason = await self._no_longer(row)
-        if reason is not None:
-            await self._settle(row, "dropped", reason=reason)
-            return
-        template = templates.load().get(row["purpose"])
-        if template is None:
-            await self._settle(row, "failed", reason="template_gone")
-            return
+    async def _round(self, rows: list[asyncpg.Record], now: datetime) -> None:
+        settled: list[Outcome] = []
+        going: list[asyncpg.Record] = []
+        latest = await repository.latest_words(self.runtime.pool, rows)
+        for row in rows:
+            reason = _no_longer(row, latest, now)
+            if reason is not None:
+                settled.append(Outcome(row, "dropped", reason))
+            else:
+                going.append(row)
+        contacts = await self._contacts(going)
+        tries: list[Try] = []
+        for row in going:
+            try:
+                tries.append(self._ready(row, contacts))
+            except SendingFailed as fault:
+                settled.append(self._failed(row, fault))
+        if settled:
+            await self._settle(settled)
+        if tries:
+            await repository.note_channels(self.runtime.pool, tries)
+            await self._hand_over_all(tries)
+
+    async def _hand_over_all(self, tries: list[Try]) -> None:
+        """Hand over side by side; what is done is recorded soon, whatever a slow one takes."""
+        pending = {asyncio.create_task(self._hand_over(each)) for each in tries}
         try:
-            contact = await self._contact(row)
-            channel, address = self._way(contact, row)
-            letter = self._letter(row, template, contact, address)
-            await repository.note_channel(
-                self.runtime.pool,
-                row["id"],
-                row["attempts"],
-                channel=channel.name,
-                address_hash=address.hashed(self._key),
-                address_masked=address.masked(),
-                neutral=contact.neutral,
-            )
-            receipt = await channel.send(letter)
-            failpoint("sender.after_send")
-        except SendingFailed as fault:
-            await self._failed(row, fault)
-        except SendingUnknown as doubt:
-            await self._settle(row, "unknown", reason=doubt.reason)
-        else:
-            await self._settle(
-                row, "delivered", receipt=receipt, channel=channel.name, locale=letter.locale
-            )
+            while pending:
+                done, pending = await asyncio.wait(pending, timeout=RECORD_SECONDS)
+                if done:
+                    await self._settle([task.result() for task in done])
+        finally:
+            for task in pending:
+                task.cancel()
 
-    async def _no_longer(self, row: asyncpg.Record) -> str | None:
-        """Why the message is not sent any more, if so: replaced by a later fact, or over."""
-        latest = await repository.latest_words(self.runtime.pool, row["case_id"], row["stands"])
-        if not letters.stands(row["event_id"], latest, row["stands"]):
-            return "superseded"
-        if row["valid_until"] is not None:
-            async with self.runtime.unit_of_work(readonly=True) as uow:
-                if row["valid_until"] <= uow.now:
-                    return "over"
-        return None
+    async def _hand_over(self, going: Try) -> Outcome:
+        async with self._slots:
+            try:
+                receipt = await going.channel.send(going.letter)
+                failpoint("sender.after_send")
+            except SendingFailed as fault:
+                return self._failed(going.row, fault)
+            except SendingUnknown as doubt:
+                return Outcome(going.row, "unknown", doubt.reason)
+        return Outcome(
+            going.row,
+            "delivered",
+            receipt=receipt,
+            channel=going.channel.name,
+            locale=going.letter.locale,
+        )
 
-    async def _contact(self, row: asyncpg.Record) -> Contact:
-        if row["recipient_kind"] == "organisation":
-            return self._desk(row["organisation"])
+    async def _contacts(self, rows: list[asyncpg.Record]) -> Mapping[UUID, Contact] | SendingFailed:
+        """The contacts of the parties written to, or why intake did not tell any."""
+        wanted = list(dict.fromkeys(row["party_id"] for row in rows if row["party_id"]))
+        if not wanted:
+            return {}
         try:
             answer = await self.runtime.http.get(
-                f"{self.settings.intake_url}/v1/parties/{row['party_id']}/contact",
-                params={"purpose": "notice"},
-                headers={
-                    "Authorization": f"Bearer {await self.runtime.service_token()}",
-                    **({"traceparent": row["traceparent"]} if row["traceparent"] else {}),
-                },
+                f"{self.settings.intake_url}/v1/contacts",
+                params={"purpose": "notice", "party_id": [str(party_id) for party_id in wanted]},
+                headers={"Authorization": f"Bearer {await self.runtime.service_token()}"},
             )
-        except httpx.HTTPError as error:
-            raise SendingFailed("contact_not_available") from error
-        if answer.status_code in (404, 410):
-            raise SendingFailed("no_contact", final=True)
+        except httpx.HTTPError:
+            return SendingFailed("contact_not_available")
         if answer.status_code != 200:
-            raise SendingFailed("contact_not_available")
-        return party_contact(answer.json())
+            return SendingFailed("contact_not_available")
+        return {UUID(c["party_id"]): party_contact(c) for c in answer.json()["items"]}
+
+    def _ready(self, row: asyncpg.Record, contacts: Mapping[UUID, Contact] | SendingFailed) -> Try:
+        """The letter and its way. Raises ``SendingFailed``."""
+        template = templates.load().get(row["purpose"])
+        if template is None:
+            raise SendingFailed("template_gone", final=True)
+        if row["recipient_kind"] == "organisation":
+            contact = self._desk(row["organisation"])
+        elif isinstance(contacts, SendingFailed):
+            raise contacts
+        elif row["party_id"] in contacts:
+            contact = contacts[row["party_id"]]
+        else:
+            raise SendingFailed("no_contact", final=True)
+        channel, address = self._way(contact, row)
+        letter = self._letter(row, template, contact, address)
+        return Try(row, channel, letter, address.hashed(self._key), contact.neutral)
 
     def _desk(self, code: str) -> Contact:
         organisation = self.runtime.directory.organisation(code) or {}
@@ -212,70 +263,73 @@ class Sender:
 
     # -- after a try -------------------------------------------------------------------------
 
-    async def _failed(self, row: asyncpg.Record, fault: SendingFailed) -> None:
+    def _failed(self, row: asyncpg.Record, fault: SendingFailed) -> Outcome:
         waits = self.settings.retry_seconds
         if fault.final or row["attempts"] > len(waits):
-            await self._settle(row, "failed", reason=fault.reason)
-        else:
-            await self._settle(
-                row, "waiting", reason=fault.reason, retry_seconds=waits[row["attempts"] - 1]
-            )
+            return Outcome(row, "failed", fault.reason)
+        return Outcome(row, "waiting", fault.reason, retry_seconds=waits[row["attempts"] - 1])
 
-    async def _settle(
-        self,
-        row: asyncpg.Record,
-        state: str,
-        *,
-        reason: str | None = None,
-        receipt: Receipt | None = None,
-        channel: str | None = None,
-        locale: str | None = None,
-        retry_seconds: int | None = None,
-    ) -> None:
-        """Record the try and say on the stream what became of the message, in one transaction."""
-        async with self.runtime.unit_of_work(
-            causation_id=str(row["event_id"]),
-            correlation_id=row["correlation_id"],
-            traceparent=row["traceparent"],
-        ) as uow:
-            moved = await repository.settle(
-                uow.db,
-                row["id"],
-                row["attempts"],
-                state=state,
-                outcome="failed" if state == "waiting" else state,
-                now=uow.now,
-                reason=reason,
-                receipt=receipt.reference if receipt else None,
-                locale=locale,
-                retry_seconds=retry_seconds,
-            )
-            if not moved:
-                return
-            if state in ("delivered", "failed"):
-                await say(uow, row, state, channel=channel or row.get("channel"), reason=reason)
-            if state == "unknown":
-                uow.enqueue(
-                    ASK,
-                    {"message_id": str(row["id"])},
-                    run_after=uow.now + timedelta(seconds=ASK_AGAIN_SECONDS),
-                    key=f"{ASK}:{row['id']}",
+    async def _settle(self, outcomes: list[Outcome]) -> None:
+        """Record tries; when one of them cannot be recorded, the others are all the same."""
+        try:
+            await self._record(outcomes)
+        except Exception as error:
+            if len(outcomes) == 1 or is_transient(error):
+                raise
+            log.warning("tries are recorded one by one", code=error_code(error))
+            for outcome in outcomes:
+                await self._record([outcome])
+
+    async def _record(self, outcomes: list[Outcome]) -> None:
+        """Record tries and say on the stream what became of them, in one transaction."""
+        async with self.runtime.unit_of_work() as uow:
+            moved = await repository.settle(uow.db, outcomes, now=uow.now)
+            known = [outcome for outcome in outcomes if outcome.row["id"] in moved]
+            said = [outcome for outcome in known if outcome.state in ("delivered", "failed")]
+            await uow.lock_cases({o.row["case_id"]: o.row["episode"] for o in said})
+            for each in said:
+                say(
+                    uow,
+                    each.row,
+                    each.state,
+                    channel=each.channel or each.row.get("channel"),
+                    reason=each.reason,
                 )
-        MESSAGES.labels(channel or "none", state).inc()
+            for each in known:
+                if each.state == "unknown":
+                    uow.enqueue(
+                        ASK,
+                        {"message_id": str(each.row["id"])},
+                        run_after=uow.now + timedelta(seconds=ASK_AGAIN_SECONDS),
+                        key=f"{ASK}:{each.row['id']}",
+                    )
+        for each in known:
+            MESSAGES.labels(each.channel or "none", each.state).inc()
 
-    async def _resolve(self, row: asyncpg.Record) -> None:
+    async def _resolve(self, row: asyncpg.Record) -> Outcome:
         """A sender died between handing over and recording: ask the channel, never send blindly."""
         if row["channel"] is None:
-            await self._settle(row, "waiting", reason="interrupted", retry_seconds=0)
-            return
+            return Outcome(row, "waiting", "interrupted", retry_seconds=0)
         channel = next((c for c in self.channels if c.name == row["channel"]), None)
         answer = await channel.ask(row["id"]) if channel else Answer.CANNOT_SAY
         if isinstance(answer, Receipt):
-            await self._settle(row, "delivered", receipt=answer, channel=row["channel"])
-        elif answer is Answer.NOT_TAKEN:
-            await self._settle(row, "waiting", reason="interrupted", retry_seconds=0)
-        else:
-            await self._settle(row, "unknown", reason="interrupted")
+            return Outcome(row, "delivered", receipt=answer, channel=row["channel"])
+        if answer is Answer.NOT_TAKEN:
+            return Outcome(row, "waiting", "interrupted", retry_seconds=0)
+        return Outcome(row, "unknown", "interrupted")
+
+
+def _no_longer(
+    row: asyncpg.Record, latest: Mapping[tuple[UUID, str], UUID], now: datetime
+) -> str | None:
+    """Why the message is not sent any more, if so: replaced by a later fact, or over."""
+    case_id = row["case_id"]
+    words = {fact: latest[case_id, fact] for fact in row["stands"] if (case_id, fact) in latest}
+    if not letters.stands(row["event_id"], words, row["stands"]):
+        return "superseded"
+    if row["valid_until"] is not None and row["valid_until"] <= now:
+        return "over"
+    return None
 
 
 def greeting(contact: Contact) -> str:
@@ -301,11 +355,12 @@ def party_contact(answer: Mapping[str, Any]) -> Contact:
     )
 
 
-async def say(
-    uow: UnitOfWork, row: Any, state: str, *, channel: str | None, reason: str | None
-) -> None:
-    """Emit ``MessageDelivered`` or ``MessageFailed``: what reached whom by which channel, by id."""
-    stream = await uow.lock_case(row["case_id"], create=True, episode=row["episode"])
+def say(uow: UnitOfWork, row: Any, state: str, *, channel: str | None, reason: str | None) -> None:
+    """Emit ``MessageDelivered`` or ``MessageFailed``: what reached whom by which channel, by id.
+
+    The case's row is locked. The event stands in the trace of the fact that the message tells.
+    """
+    stream = uow.streams[row["case_id"]]
     known: dict[str, Any] = {
         "case_id": row["case_id"],
         "case_number": stream.case_number,
@@ -318,9 +373,13 @@ async def say(
         "channel": channel or "none",
     }
     if state == "delivered":
-        uow.emit(MessageDelivered(**known, delivered_at=uow.now))
+        event: Event = MessageDelivered(**known, delivered_at=uow.now)
     else:
-        uow.emit(MessageFailed(**known, reason=reason or "unknown", failed_at=uow.now))
+        event = MessageFailed(**known, reason=reason or "unknown", failed_at=uow.now)
+    uow.emit(
+        event,
+        cause=Cause(str(row["event_id"]), row["correlation_id"], row["traceparent"]),
+    )
 
 
 async def send_due(runtime: "Runtime") -> int:
@@ -348,7 +407,8 @@ async def ask_again(job_id: UUID, payload: dict[str, Any], runtime: "Runtime") -
             await repository.found_delivered(uow.db, row["id"], answer.reference, uow.now)
         else:
             await repository.told_unknown(uow.db, row["id"])
-        await say(
+        await uow.lock_cases({row["case_id"]: row["episode"]})
+        say(
             uow,
             row,
             "delivered" if delivered else "failed",

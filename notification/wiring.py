@@ -53,8 +53,8 @@ NOTIFICATION: Final = Service(
     consumes=CONSUMES,
     jobs={sender.ASK: sender.ask_again},
     loops=(
-        Loop("notification.feeder", feed_topics, idle_seconds=0.2),
-        Loop("notification.sender", sender.send_due, idle_seconds=0.5),
+        Loop("notification.feeder", feed_topics, idle_seconds=0.2, gather_seconds=0.02),
+        Loop("notification.sender", sender.send_due, idle_seconds=0.5, gather_seconds=0.2),
     ),
     sequenced=(FEEDS,),
     on_start=_start,

@@ -82,11 +82,15 @@ JobHandler = Callable[[UUID, dict[str, Any], "Runtime"], Awaitable[None]]
 
 @dataclass(frozen=True)
 class Loop:
-    """Periodic work: ``run`` answers how much it did; idle rounds wait ``idle_seconds``."""
+    """Periodic work: ``run`` answers how much it did; idle rounds wait ``idle_seconds``.
+
+    A busy round waits ``gather_seconds``, so that the next one finds more than one thing to do.
+    """
 
     name: str
     run: Callable[["Runtime"], Awaitable[int]]
     idle_seconds: float = 1.0
+    gather_seconds: float = 0.0
     lease: bool = True
 
 

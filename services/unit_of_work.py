@@ -1,7 +1,7 @@
 """The only place that commits: state, outbox, audit and idempotent answer in one transaction."""
 
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -53,6 +53,15 @@ class Actor:
     name: str
     organisation: str | None = None
     acted_by: str | None = None
+
+
+@dataclass(frozen=True)
+class Cause:
+    """The event behind a change, where one unit of work answers several."""
+
+    event_id: str
+    correlation_id: str | None
+    traceparent: str | None
 
 
 @dataclass
@@ -173,6 +182,20 @@ class UnitOfWork:
         self.streams[case_id] = stream
         return stream
 
+    async def lock_cases(self, episodes: Mapping[UUID, int]) -> None:
+        """Lock several cases at once, in the order of their ids; new ones begin in that episode."""
+        if not episodes:
+            return
+        for row in await self.db.fetch(
+            """INSERT INTO case_stream AS s (case_id, episode)
+               SELECT * FROM unnest($1::uuid[], $2::int[]) AS t(case_id, episode) ORDER BY case_id
+               ON CONFLICT (case_id) DO UPDATE SET case_number = s.case_number
+               RETURNING case_id, case_number, episode, closed, last_sequence""",
+            list(episodes),
+            list(episodes.values()),
+        ):
+            self.streams.setdefault(row["case_id"], CaseStream(*row))
+
     def adopt_new_case(self, case_id: UUID, case_number: str) -> CaseStream:
         """A case row that this transaction makes: inserted with the flush, nothing to lock."""
         stream = CaseStream(case_id, case_number, 1, False, 0)
@@ -191,11 +214,15 @@ class UnitOfWork:
             stream.closed = closed
         self._touched.add(case_id)
 
-    def emit(self, event: Event, *, occurred_at: datetime | None = None) -> EmittedEvent:
+    def emit(
+        self, event: Event, *, occurred_at: datetime | None = None, cause: Cause | None = None
+    ) -> EmittedEvent:
         """Add an event to the outbox under the next sequence of its case.
 
-        The case row must be locked. Raises ``Conflict`` when the payload exceeds 64 KiB.
+        The case row must be locked. ``cause`` is this unit's own unless another is named. Raises
+        ``Conflict`` when the payload exceeds 64 KiB.
         """
+        cause = cause or Cause(self.causation_id or "", None, None)
         stream = self.streams.get(event.case_id)
         if stream is None:
             raise RuntimeError("emit before lock_case")
@@ -221,11 +248,11 @@ class UnitOfWork:
             ["ce_sequence", f"{stream.last_sequence:010d}"],
             ["ce_episode", str(stream.episode)],
             ["ce_dataschema", f"urn:liandiao:schema:{spec.type}"],
-            ["ce_correlationid", self.correlation_id],
-            ["ce_traceparent", self.traceparent],
+            ["ce_correlationid", cause.correlation_id or self.correlation_id],
+            ["ce_traceparent", cause.traceparent or self.traceparent],
         ]
-        if self.causation_id:
-            headers.append(["ce_causationid", self.causation_id])
+        if cause.event_id:
+            headers.append(["ce_causationid", cause.event_id])
         self._pending.outbox.append(
             (
                 event_id,
@@ -233,7 +260,7 @@ class UnitOfWork:
                 str(event.case_id),
                 stream.last_sequence,
                 spec.type,
-                json.dumps(headers),
+                orjson.dumps(headers).decode(),
                 data,
                 self.now,
             )
@@ -263,7 +290,16 @@ class UnitOfWork:
         ]
         data = None if value is None else orjson.dumps({**value, "version": version})
         self._pending.outbox.append(
-            (event_id, "directory", key, None, "directory", json.dumps(headers), data, self.now)
+            (
+                event_id,
+                "directory",
+                key,
+                None,
+                "directory",
+                orjson.dumps(headers).decode(),
+                data,
+                self.now,
+            )
         )
 
     def audit(

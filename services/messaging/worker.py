@@ -61,8 +61,9 @@ async def _loop(runtime: "Runtime", loop: Loop, stop: asyncio.Event) -> None:
         while not stop.is_set():
             if lease is not None and not await lease.renew():
                 await pause(stop, 1)
-            elif await loop.run(runtime) == 0:
-                await pause(stop, loop.idle_seconds)
+            else:
+                busy = await loop.run(runtime)
+                await pause(stop, loop.gather_seconds if busy else loop.idle_seconds)
     finally:
         if lease is not None:
             await lease.release()

@@ -3,7 +3,7 @@
 import json
 from datetime import timedelta
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import asyncpg
 import pytest
@@ -532,14 +532,16 @@ async def test_the_party_sheet_is_for_mediation_and_its_accepted_turn(intake: In
 
 async def test_a_contact_is_told_to_notification_alone(intake: Intake) -> None:
     done, _ = await a_case(intake)
-    path = f"/v1/parties/{done['receipts'][0]['party_id']}/contact?purpose=notice"
+    party_id, nobody = done["receipts"][0]["party_id"], uuid4()
+    path = f"/v1/contacts?purpose=notice&party_id={party_id}&party_id={nobody}"
     service = bearer(token(None, "contact:read", connection="svc-notification"))
 
     found = await intake.http.get(path, headers=service)
     client = await intake.get(path, COURT, "contact:read")
 
-    assert found.json()["phone"] == referral()["parties"][0]["phone"]
-    assert found.json()["neutral"] is False
+    (item,) = found.json()["items"]
+    assert (item["party_id"], item["phone"]) == (party_id, referral()["parties"][0]["phone"])
+    assert item["neutral"] is False
     assert client.status_code == 403
 
 
