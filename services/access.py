@@ -1,6 +1,5 @@
 """The one gate in front of case data: who takes part in which case."""
 
-from datetime import datetime
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -61,57 +60,65 @@ class AgencyScope:
             raise Unavailable("the copy of participations is behind", retry_after_seconds=5)
 
 
-async def record_joined(
-    uow: "UnitOfWork",
-    *,
-    participation_id: UUID,
-    case_id: UUID,
-    episode: int,
-    organisation: str,
-    role: str,
-    reference: str | None,
-    joined_at: datetime,
-) -> None:
-    """Write a participation; a repeat changes nothing."""
-    await uow.db.execute(
-        """INSERT INTO participation
-             (participation_id, case_id, episode, organisation, role, reference, joined_at)
-           VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (participation_id) DO NOTHING""",
-        participation_id,
-        case_id,
-        episode,
-        organisation,
-        role,
-        reference,
-        joined_at,
-    )
+_JOIN = """
+INSERT INTO participation
+  (participation_id, case_id, episode, organisation, role, reference, joined_at)
+SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::int[], $4::text[], $5::text[], $6::text[],
+  $7::timestamptz[])
+ON CONFLICT (participation_id) DO NOTHING
+"""
 
 
-async def record_left(uow: "UnitOfWork", participation_id: UUID, left_at: datetime) -> None:
-    """End a participation."""
-    await uow.db.execute(
-        "UPDATE participation SET left_at = $2 WHERE participation_id = $1 AND left_at IS NULL",
-        participation_id,
-        left_at,
-    )
+class _Joinings:
+    """Participations that one batch heard of, written together: at its end, or when one ends."""
+
+    def __init__(self, uow: "UnitOfWork") -> None:
+        self._db = uow.db
+        self.rows: list[tuple[Any, ...]] = []
+
+    async def write(self) -> None:
+        rows, self.rows = self.rows, []
+        if rows:
+            await self._db.execute(_JOIN, *(list(column) for column in zip(*rows, strict=True)))
+
+
+def _joinings(uow: "UnitOfWork") -> _Joinings:
+    batch = uow.batch
+    if batch is None:
+        return _Joinings(uow)
+    joinings: _Joinings | None = batch.notes.get("joinings")
+    if joinings is None:
+        joinings = batch.notes["joinings"] = _Joinings(uow)
+        batch.endings.append(joinings.write)
+    return joinings
 
 
 async def _on_joined(received: Received[ParticipantJoined], uow: "UnitOfWork") -> None:
-    data = received.data
-    await record_joined(
-        uow,
-        participation_id=data.participation_id,
-        case_id=data.case_id,
-        episode=received.episode,
-        organisation=data.organisation,
-        role=data.role,
-        reference=data.reference,
-        joined_at=data.joined_at,
+    """Write a participation; a repeat changes nothing."""
+    data, joinings = received.data, _joinings(uow)
+    joinings.rows.append(
+        (
+            data.participation_id,
+            data.case_id,
+            received.episode,
+            data.organisation,
+            data.role,
+            data.reference,
+            data.joined_at,
+        )
     )
+    if uow.batch is None:
+        await joinings.write()
 
 
 async def _on_left(received: Received[ParticipantLeft], uow: "UnitOfWork") -> None:
-    await record_left(uow, received.data.participation_id, received.data.left_at)
+    """End a participation."""
+    await _joinings(uow).write()
+    await uow.db.execute(
+        "UPDATE participation SET left_at = $2 WHERE participation_id = $1 AND left_at IS NULL",
+        received.data.participation_id,
+        received.data.left_at,
+    )
 
 
 # For the CONSUMES of every service but routing, which owns participation.

@@ -21,6 +21,7 @@ from services.telemetry import current_traceparent, request_id
 if TYPE_CHECKING:
     from services.auth import Caller
     from services.messaging.inbox import Memory
+    from services.messaging.kafka import Envelope
     from services.runtime import Runtime
 
 MAX_EVENT_BYTES = 64 * 1024
@@ -145,6 +146,12 @@ class UnitOfWork:
         self.wrote_events = False
         self.wrote_jobs = False
 
+    def answer(self, cause: "Envelope") -> None:
+        """From now on what is written follows from this event: a batch answers several."""
+        self.causation_id = str(cause.event_id)
+        self.correlation_id = cause.correlation_id or self.causation_id
+        self.traceparent = cause.traceparent or current_traceparent()
+
     # -- the case's own stream ---------------------------------------------------------------
 
     async def lock_case(
@@ -158,7 +165,7 @@ class UnitOfWork:
         """Lock the case row; with ``create`` make it when new. Raises ``NotFound``."""
         if case_id in self.streams:
             return self.streams[case_id]
-        if create:
+        if create or (self.batch is not None and case_id in self.batch.turned):
             row = await self.db.fetchrow(
                 """INSERT INTO case_stream (case_id, case_number, episode) VALUES ($1, $2, $3)
                    ON CONFLICT (case_id) DO UPDATE
@@ -180,6 +187,7 @@ class UnitOfWork:
             case_id, row["case_number"], row["episode"], row["closed"], row["last_sequence"]
         )
         self.streams[case_id] = stream
+        self.take_turn(case_id)
         return stream
 
     async def lock_cases(self, episodes: Mapping[UUID, int]) -> None:
@@ -194,14 +202,29 @@ class UnitOfWork:
             list(episodes),
             list(episodes.values()),
         ):
-            self.streams.setdefault(row["case_id"], CaseStream(*row))
+            if row["case_id"] not in self.streams:
+                self.streams[row["case_id"]] = CaseStream(*row)
+                self.take_turn(row["case_id"])
 
     def adopt_new_case(self, case_id: UUID, case_number: str) -> CaseStream:
         """A case row that this transaction makes: inserted with the flush, nothing to lock."""
         stream = CaseStream(case_id, case_number, 1, False, 0)
         self.streams[case_id] = stream
         self._touched.add(case_id)
+        self.take_turn(case_id)
         return stream
+
+    def take_turn(self, case_id: UUID) -> None:
+        """Take over the round that the batch has heard of, if any; written with the flush."""
+        stream, batch = self.streams.get(case_id), self.batch
+        if stream is None or batch is None or case_id not in batch.turned:
+            return
+        round_ = batch.rounds[case_id]
+        stream.case_number = stream.case_number or batch.turned.pop(case_id)
+        batch.turned.pop(case_id, None)
+        stream.episode = max(stream.episode, round_.episode)
+        stream.closed = round_.closed
+        self._touched.add(case_id)
 
     def set_case(
         self, case_id: UUID, *, episode: int | None = None, closed: bool | None = None

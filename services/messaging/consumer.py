@@ -11,8 +11,9 @@ from aiokafka import TopicPartition
 
 from services.messaging import kafka
 from services.messaging.failpoints import failpoint
-from services.messaging.group import GroupConsumer, Moved
+from services.messaging.group import GroupConsumer
 from services.messaging.handling import CaseEvents, Tally, error_code, error_place, is_transient
+from services.messaging.inbox import Fence, Memory, Moved
 from services.messaging.kafka import Incoming
 from services.messaging.parking import replay
 from services.messaging.transaction import transaction
@@ -114,10 +115,11 @@ class CaseConsumer(GroupConsumer):
         topic = next(iter(batch)).topic
         done: dict[TopicPartition, int] = {}
         expected = {place.partition: records[0].offset for place, records in batch.items()}
+        fence = Fence(topic, self.positions.generation, expected)
+        everything = [record for records in batch.values() for record in records]
         async with self.runtime.pool.acquire() as proxy, proxy.transaction():
             db = cast(asyncpg.Connection, proxy)
-            now = await self.positions.begin(db, topic, expected) + self.runtime.clock.offset
-            memory = await events.remember(db, [r for records in batch.values() for r in records])
+            memory, now = await events.remember(db, everything, fence)
             until = time.monotonic() + BATCH_SECONDS
             for place, records in batch.items():
                 for count, record in enumerate(records, 1):
@@ -127,14 +129,14 @@ class CaseConsumer(GroupConsumer):
                         break
                 if time.monotonic() > until:
                     break
-            next_offsets = {p.partition: batch[p][n - 1].offset + 1 for p, n in done.items()}
-            await memory.save_and_move(topic, self.positions.generation, next_offsets)
+            fence.expected = {p.partition: batch[p][n - 1].offset + 1 for p, n in done.items()}
+            await memory.save(fence)
             failpoint("consumer.after_effect")
         failpoint("consumer.after_commit")
-        await self._committed(tally)
+        await self._committed(tally, memory)
         return done
 
-    async def _committed(self, tally: Tally) -> None:
+    async def _committed(self, tally: Tally, memory: Memory) -> None:
         self.limits.went_well(tally.handled + tally.skipped + tally.duplicates)
         for result, count in (
             ("done", tally.handled),
@@ -145,7 +147,10 @@ class CaseConsumer(GroupConsumer):
             if count:
                 labels = (self.events.service.name, self.consumer, result)
                 EVENTS_HANDLED.labels(*labels).inc(count)
-        self.runtime.wake(events=tally.wrote_events, jobs=tally.wrote_jobs)
+        unit = memory.unit
+        self.runtime.wake(
+            events=unit is not None and unit.wrote_events, jobs=unit is not None and unit.wrote_jobs
+        )
         await self.runtime.notify_consumed()
         for key in tally.mended:
             try:

@@ -5,7 +5,6 @@ import contextlib
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
-from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
 import asyncpg
@@ -15,6 +14,7 @@ from aiokafka.errors import NoOffsetForPartitionError, OffsetOutOfRangeError
 
 from services.messaging import kafka
 from services.messaging.handling import error_code, is_transient
+from services.messaging.inbox import Moved
 from services.messaging.kafka import Incoming
 from services.messaging.transaction import transaction
 
@@ -25,14 +25,6 @@ log = structlog.get_logger(__name__)
 # A poll's worth: small enough that no partition waits long for its turn in a backlog.
 FETCH_RECORDS: Final = 300
 PARTITIONS_AT_ONCE: Final = 3
-
-
-class Moved(Exception):
-    """Somebody else moved the position row: the batch is not ours."""
-
-    def __init__(self, next_offset: int) -> None:
-        super().__init__(next_offset)
-        self.next_offset = next_offset
 
 
 class Positions:
@@ -94,29 +86,6 @@ class Positions:
             partition,
             next_offset,
         )
-
-    async def begin(self, db: asyncpg.Connection, topic: str, expected: dict[int, int]) -> datetime:
-        """Begin a batch in the open transaction: lock and compare rows, be the service, and now.
-
-        Raises ``Moved`` when a row is not where the batch begins.
-        """
-        rows = await db.fetch(
-            """SELECT partition, next_offset, now() AS now,
-                 set_config('liandiao.organisation', '*', true)
-               FROM position
-               WHERE consumer = $1 AND topic = $2 AND generation = $3 AND partition = ANY($4::int[])
-               ORDER BY partition FOR UPDATE""",
-            self.consumer,
-            topic,
-            self.generation,
-            list(expected),
-        )
-        found = {row["partition"]: row["next_offset"] for row in rows}
-        for partition, offset in expected.items():
-            if found.get(partition) != offset:
-                raise Moved(found.get(partition, -1))
-        now: datetime = rows[0]["now"]
-        return now
 
 
 class GroupConsumer(ConsumerRebalanceListener, ABC):  # type: ignore[misc]

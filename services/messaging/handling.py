@@ -11,10 +11,10 @@ from pydantic import ValidationError
 from services import telemetry
 from services.errors import Poison, Problem, Transient
 from services.messaging.failpoints import failpoint
-from services.messaging.inbox import Memory, Round, Verdict, judge
+from services.messaging.inbox import Fence, Memory, Round, Verdict, judge
 from services.messaging.kafka import Envelope, Incoming
 from services.service import Received, Service, Subscription
-from services.unit_of_work import Actor, UnitOfWork, begin
+from services.unit_of_work import Actor, UnitOfWork
 
 if TYPE_CHECKING:
     from services.runtime import Runtime
@@ -70,8 +70,6 @@ class Tally:
     gaps: int = 0
     forks: int = 0
     last_source: str = ""
-    wrote_events: bool = False
-    wrote_jobs: bool = False
     mended: set[str] = field(default_factory=set)
 
 
@@ -88,12 +86,13 @@ class CaseEvents:
             type_ = subscription.event.spec.type
             self._subscriptions.setdefault(type_, []).append(subscription)
 
-    async def begin(self, db: asyncpg.Connection) -> datetime:
-        """Open the door of row-level security for the service itself; the transaction's instant."""
-        return await begin(db, "*", self.runtime.clock.offset)
+    async def remember(
+        self, db: asyncpg.Connection, records: list[Incoming], fence: Fence | None = None
+    ) -> tuple[Memory, datetime]:
+        """Begin a batch in the open transaction: what its records need to be judged, and now.
 
-    async def remember(self, db: asyncpg.Connection, records: list[Incoming]) -> Memory:
-        """Load what the records of a batch need to be judged."""
+        Raises ``Moved`` when a position row is not where the batch begins.
+        """
         subjects = []
         for record in records:
             try:
@@ -102,8 +101,8 @@ class CaseEvents:
                 continue
             subjects.append((envelope.source, envelope.case_id))
         memory = Memory(db, self.consumer)
-        await memory.load((record.key for record in records), subjects)
-        return memory
+        now = await memory.load((record.key for record in records), subjects, fence)
+        return memory, now + self.runtime.clock.offset
 
     async def take(
         self, db: asyncpg.Connection, memory: Memory, record: Incoming, now: datetime, tally: Tally
@@ -145,7 +144,7 @@ class CaseEvents:
         tally: Tally,
     ) -> None:
         """The effect of an event whose turn it is, and the step of the inbox, together."""
-        round_ = await self._keep_round(db, memory, record, envelope)
+        round_ = self._keep_round(memory, record, envelope)
         over = (
             round_ is not None
             and envelope.source != self.service.source
@@ -160,12 +159,9 @@ class CaseEvents:
                 envelope.traceparent or telemetry.new_traceparent(),
             )
         for subscription in subscriptions:
-            uow = self.unit_of_work(db, now, envelope)
-            uow.batch = memory
+            uow = self._unit(db, memory, now)
+            uow.answer(envelope)
             await subscription.handler(self._received(record, envelope, subscription), uow)
-            await uow.flush()
-            tally.wrote_events |= uow.wrote_events
-            tally.wrote_jobs |= uow.wrote_jobs
             stream = uow.streams.get(envelope.case_id)
             if stream:
                 memory.rounds[envelope.case_id] = Round(stream.episode, stream.closed)
@@ -176,9 +172,7 @@ class CaseEvents:
         else:
             tally.skipped += 1
 
-    async def _keep_round(
-        self, db: asyncpg.Connection, memory: Memory, record: Incoming, envelope: Envelope
-    ) -> Round | None:
+    def _keep_round(self, memory: Memory, record: Incoming, envelope: Envelope) -> Round | None:
         """Follow intake, who owns the case: made, next episode, closed.
 
         Answers the round as it was before a closing, so that the closing itself is handled.
@@ -199,34 +193,15 @@ class CaseEvents:
             after = Round(envelope.episode, True)
         if after is None:
             return before
-        await db.execute(
-            """INSERT INTO case_stream (case_id, case_number, episode, closed)
-               VALUES ($1, $2, $3, $4)
-               ON CONFLICT (case_id) DO UPDATE
-               SET case_number = coalesce(case_stream.case_number, excluded.case_number),
-                   episode = greatest(case_stream.episode, excluded.episode),
-                   closed = excluded.closed""",
-            envelope.case_id,
-            number,
-            after.episode,
-            after.closed,
-        )
-        memory.rounds[envelope.case_id] = after
+        memory.turn(envelope.case_id, after, number)
         return after if envelope.type == REGISTERED else before
 
-    def unit_of_work(
-        self, db: asyncpg.Connection, now: datetime, cause: Envelope | None = None
-    ) -> UnitOfWork:
-        """A unit of work inside the open transaction; whoever owns that flushes and commits."""
-        return UnitOfWork(
-            self.runtime,
-            db,
-            now,
-            Actor(self.service.name),
-            causation_id=str(cause.event_id) if cause else None,
-            correlation_id=cause.correlation_id if cause else None,
-            traceparent=cause.traceparent if cause else None,
-        )
+    def _unit(self, db: asyncpg.Connection, memory: Memory, now: datetime) -> UnitOfWork:
+        """The batch's unit of work; the memory flushes it, whoever owns the transaction commits."""
+        if memory.unit is None:
+            memory.unit = UnitOfWork(self.runtime, db, now, Actor(self.service.name))
+            memory.unit.batch = memory
+        return memory.unit
 
     def _received(
         self, record: Incoming, envelope: Envelope, subscription: Subscription

@@ -12,6 +12,7 @@ from services.messaging.handling import CaseEvents, Tally, error_code, error_pla
 from services.messaging.inbox import Verdict, judge
 from services.messaging.kafka import Incoming
 from services.messaging.transaction import transaction
+from services.unit_of_work import Actor, UnitOfWork
 
 if TYPE_CHECKING:
     from services.runtime import Runtime
@@ -94,7 +95,7 @@ async def replay(runtime: "Runtime", key: str) -> Replayed:
 
 
 async def _replay_some(runtime: "Runtime", events: CaseEvents, key: str, size: int) -> Replayed:
-    async with transaction(runtime) as (db, now):
+    async with transaction(runtime) as (db, _):
         await _lock(db, events.consumer, key)
         rows = await db.fetch(
             """SELECT id, topic, partition, "offset", key, headers, data FROM parked_event
@@ -103,7 +104,7 @@ async def _replay_some(runtime: "Runtime", events: CaseEvents, key: str, size: i
             key,
         )
         queue = [(row["id"], _incoming(row)) for row in rows]
-        memory = await events.remember(db, [record for _, record in queue])
+        memory, now = await events.remember(db, [record for _, record in queue])
         finished: list[int] = []
         code: str | None = None
         while queue and len(finished) < size:
@@ -216,7 +217,7 @@ async def drop_parked(runtime: "Runtime", key: str, reason: str) -> dict[str, An
         record = _incoming(row)
         await _pass_over(db, events, record)
         place = {"topic": record.topic, "partition": record.partition, "offset": record.offset}
-        uow = events.unit_of_work(db, now)
+        uow = UnitOfWork(runtime, db, now, Actor(runtime.service.name))
         uow.audit("event.dropped", subject=key, detail={**place, "reason": reason})
         await uow.flush()
         left: int = await db.fetchval(
@@ -237,7 +238,7 @@ async def _pass_over(db: asyncpg.Connection, events: CaseEvents, record: Incomin
         envelope = record.envelope()
     except Poison:
         return
-    memory = await events.remember(db, [record])
+    memory, _ = await events.remember(db, [record])
     head = memory.heads.get((envelope.source, envelope.case_id))
     if head is None or head.sequence < envelope.sequence:
         memory.advance(envelope.source, envelope.case_id, envelope.sequence, envelope.event_id)

@@ -167,8 +167,7 @@ class World:
         record = Incoming("cases", 0, case.offset, str(case.case_id), headers, data)
         for _ in range(again):
             async with self.runtime.pool.acquire() as db, db.transaction():
-                now = await self.events.begin(db)
-                memory = await self.events.remember(db, [record])
+                memory, now = await self.events.remember(db, [record])
                 await self.events.take(db, memory, record, now, Tally())
                 await memory.save()
 

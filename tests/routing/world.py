@@ -172,8 +172,7 @@ class World:
     async def take(self, records: list[Incoming]) -> None:
         """Let routing hear records in one transaction."""
         async with self.runtime.pool.acquire() as db, db.transaction():
-            now = await self.events.begin(db)
-            memory = await self.events.remember(db, records)
+            memory, now = await self.events.remember(db, records)
             for record in records:
                 await self.events.take(db, memory, record, now, Tally())
             await memory.save()

@@ -47,8 +47,8 @@ async def runtime(postgres_server):
 async def take(runtime, *records):
     """What the consumer does with records of one batch."""
     events, tally = CaseEvents(runtime), Tally()
-    async with transaction(runtime) as (db, now):
-        memory = await events.remember(db, list(records))
+    async with transaction(runtime) as (db, _):
+        memory, now = await events.remember(db, list(records))
         for record in records:
             await events.take(db, memory, record, now, tally)
         await memory.save()
@@ -105,14 +105,14 @@ async def test_an_event_that_comes_during_a_replay_waits_and_overtakes_nothing(r
     case_id = new_id()
     await park(runtime, an_event(case_id, 1))
     events = CaseEvents(runtime)
-    async with transaction(runtime) as (db, now):
+    async with transaction(runtime) as (db, _):
         await parking._lock(db, events.consumer, str(case_id))
         late = asyncio.create_task(take(runtime, an_event(case_id, 2)))
         await asyncio.sleep(0.3)
         assert not late.done()
         row = await db.fetchrow("SELECT * FROM parked_event")
         record = parking._incoming(row)
-        memory = await events.remember(db, [record])
+        memory, now = await events.remember(db, [record])
         await events.apply(db, memory, record, record.envelope(), now, Tally())
         await memory.save()
         await db.execute("DELETE FROM parked_event")
