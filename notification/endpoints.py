@@ -8,7 +8,6 @@ from uuid import UUID
 from fastapi import APIRouter, Path, Query, Request, Response
 
 from notification import repository, templates
-from notification.feed import wait_for_numbers
 from notification.schemas import (
     FeedView,
     MessageView,
@@ -60,10 +59,11 @@ async def read_feed(
     loop = asyncio.get_running_loop()
     end = loop.time() + wait_seconds
     while not rows and (left := end - loop.time()) > 0:
-        await wait_for_numbers(runtime, min(left, POLL_SECONDS))
-        if await request.is_disconnected():
-            break
+        news = runtime.consumed.event(None)
         rows = await repository.feed(runtime.pool, connection, number, min(limit, 200))
+        if rows or await request.is_disconnected():
+            break
+        await runtime.consumed.wait(None, news, min(left, POLL_SECONDS))
     if rows:
         response.headers["Case-Sequence"] = rows[-1]["read_after"]
     return {

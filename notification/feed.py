@@ -1,4 +1,4 @@
-"""Feeds after their numbers: waking long polls, and the same rows on each connection's topic."""
+"""The rows of each connection's feed, mirrored to its topic."""
 
 import asyncio
 import contextlib
@@ -13,7 +13,6 @@ from aiokafka.errors import KafkaError
 from notification import repository
 from notification.rules import binary
 from services.messaging.failpoints import failpoint
-from services.service import Sequenced
 
 if TYPE_CHECKING:
     from services.runtime import Runtime
@@ -22,29 +21,6 @@ log = structlog.get_logger(__name__)
 MISSING_TOPIC_SECONDS: Final = 10.0
 SEND_SECONDS: Final = 20.0
 AWAY: Final = (KafkaError, OSError, TimeoutError, asyncio.TimeoutError)
-
-
-def _numbered_event(runtime: "Runtime") -> asyncio.Event:
-    event: asyncio.Event = runtime.state.setdefault("feed_numbered", asyncio.Event())
-    return event
-
-
-async def on_numbered(runtime: "Runtime", rows: list[Any]) -> None:
-    """Wake whoever waits for new numbers in this process."""
-    event = _numbered_event(runtime)
-    runtime.state["feed_numbered"] = asyncio.Event()
-    event.set()
-
-
-async def wait_for_numbers(runtime: "Runtime", seconds: float) -> None:
-    """Wait until something was numbered in this process, at most ``seconds``."""
-    with contextlib.suppress(asyncio.TimeoutError):
-        await asyncio.wait_for(_numbered_event(runtime).wait(), seconds)
-
-
-FEEDS: Final = Sequenced(
-    table="feed_entry", group="connection", number="feed_sequence", on_numbered=on_numbered
-)
 
 
 class Feeder:

@@ -146,8 +146,9 @@ async def write(
 ) -> None:
     """Write copies, standing facts, feed entries (in this order) and messages in one round trip.
 
-    Repeats change nothing: entries are unique by connection and event, messages by recipient,
-    event and purpose.
+    Entries get the next numbers of their feed, whose head stays locked from here to the commit:
+    numbers come in the order of commits and have no gap. Repeats change nothing: entries are unique
+    by connection and event, messages by recipient, event and purpose.
     """
     copied = [
         (
@@ -229,17 +230,25 @@ stood AS (
   SELECT * FROM unnest($14::uuid[], $15::text[], $16::uuid[], $17::timestamptz[])
   ON CONFLICT (case_id, fact) DO UPDATE SET event_id = excluded.event_id,
     occurred_at = excluded.occurred_at, recorded_at = now()),
-fed AS (
-  INSERT INTO feed_entry (connection, event_id, case_id, episode, type, reference, read_after,
-    event, occurred_at)
-  SELECT connection, event_id, case_id, episode, type, reference, read_after, event::jsonb,
-    occurred_at
+fresh AS (
+  SELECT t.*, row_number() OVER (PARTITION BY connection ORDER BY n) AS place
   FROM unnest($18::text[], $19::uuid[], $20::uuid[], $21::int[], $22::text[], $23::text[],
               $24::text[], $25::text[], $26::timestamptz[])
     WITH ORDINALITY AS t(connection, event_id, case_id, episode, type, reference, read_after,
                          event, occurred_at, n)
-  ORDER BY n
-  ON CONFLICT (connection, event_id) DO NOTHING)
+  WHERE NOT EXISTS (SELECT 1 FROM feed_entry f
+                    WHERE f.connection = t.connection AND f.event_id = t.event_id)),
+head AS (
+  INSERT INTO feed_head AS h (connection, feed_sequence)
+  SELECT connection, count(*) FROM fresh GROUP BY connection ORDER BY connection
+  ON CONFLICT (connection) DO UPDATE SET feed_sequence = h.feed_sequence + excluded.feed_sequence
+  RETURNING connection, feed_sequence),
+fed AS (
+  INSERT INTO feed_entry (connection, feed_sequence, event_id, case_id, episode, type, reference,
+    read_after, event, occurred_at)
+  SELECT connection, head.feed_sequence - count(*) OVER (PARTITION BY connection) + place,
+    event_id, case_id, episode, type, reference, read_after, event::jsonb, occurred_at
+  FROM fresh JOIN head USING (connection) ORDER BY connection, place)
 INSERT INTO message (id, recipient, recipient_kind, party_id, organisation, event_id, event_type,
   purpose, template_version, statutory, case_id, episode, facts, stands, valid_until,
   next_attempt_at, correlation_id, traceparent, occurred_at)
@@ -275,7 +284,7 @@ async def oldest_kept(db: Database, connection: str) -> int | None:
     """The lowest number still kept of a connection's feed, or None when it is empty."""
     number: int | None = await db.fetchval(
         """SELECT feed_sequence FROM feed_entry
-           WHERE connection = $1 AND feed_sequence IS NOT NULL ORDER BY feed_sequence LIMIT 1""",
+           WHERE connection = $1 ORDER BY feed_sequence LIMIT 1""",
         connection,
     )
     return number
@@ -552,18 +561,12 @@ async def figures(pool: asyncpg.Pool) -> asyncpg.Record:
     return row
 
 
-async def unnumbered(pool: asyncpg.Pool) -> int:
-    """Feed entries that wait for their number."""
-    count: int = await pool.fetchval("SELECT count(*) FROM feed_entry WHERE feed_sequence IS NULL")
-    return count
-
-
 async def findings(pool: asyncpg.Pool) -> list[str]:
     """Invariants that do not hold, each with what to do."""
     found: list[str] = []
     for row in await pool.fetch(
         """SELECT connection, count(*) AS entries, max(feed_sequence) AS last FROM feed_entry
-           WHERE feed_sequence IS NOT NULL GROUP BY connection
+           GROUP BY connection
            HAVING count(*) <> max(feed_sequence) - min(feed_sequence) + 1"""
     ):
         found.append(

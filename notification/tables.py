@@ -64,7 +64,7 @@ feed_entry = sa.Table(
     METADATA,
     sa.Column("id", sa.BigInteger, sa.Identity(always=True), primary_key=True),
     sa.Column("connection", sa.Text, nullable=False),
-    sa.Column("feed_sequence", sa.BigInteger),
+    sa.Column("feed_sequence", sa.BigInteger, nullable=False),
     sa.Column("event_id", UUID, nullable=False),
     sa.Column("case_id", UUID, nullable=False),
     sa.Column("episode", sa.Integer, nullable=False),
@@ -77,12 +77,15 @@ feed_entry = sa.Table(
     sa.UniqueConstraint("connection", "event_id", name="uq_feed_entry_connection_event_id"),
     sa.UniqueConstraint("connection", "feed_sequence", name="uq_feed_entry_connection_sequence"),
     sa.CheckConstraint("feed_sequence >= 1", name="feed_sequence"),
-    comment="What each connection hears; numbered after commit, never changed once numbered",
+    comment="What each connection hears, numbered without gaps; never changed",
 )
-sa.Index(
-    "ix_feed_entry_unnumbered",
-    feed_entry.c.id,
-    postgresql_where=feed_entry.c.feed_sequence.is_(None),
+
+feed_head = sa.Table(
+    "feed_head",
+    METADATA,
+    sa.Column("connection", sa.Text, primary_key=True),
+    sa.Column("feed_sequence", sa.BigInteger, nullable=False),
+    comment="The last number of each feed; locked from the giving of numbers to the commit",
 )
 
 feed_delivery = sa.Table(
@@ -170,13 +173,7 @@ EXTRA_DDL: Final = (
     """
     CREATE FUNCTION feed_entry_is_final() RETURNS trigger LANGUAGE plpgsql AS $$
     BEGIN
-      IF TG_OP = 'DELETE' OR OLD.feed_sequence IS NOT NULL OR NEW.feed_sequence IS NULL
-         OR (NEW.id, NEW.connection, NEW.event_id, NEW.case_id, NEW.read_after)
-            IS DISTINCT FROM (OLD.id, OLD.connection, OLD.event_id, OLD.case_id, OLD.read_after)
-         OR NEW.reference IS DISTINCT FROM OLD.reference OR NEW.event <> OLD.event THEN
-        RAISE EXCEPTION 'a feed entry is only numbered, once, and never removed';
-      END IF;
-      RETURN NEW;
+      RAISE EXCEPTION 'a feed entry is never changed nor removed';
     END $$
     """,
     """

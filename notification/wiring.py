@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Final
 from notification import repository, sender, templates
 from notification.consumers import CONSUMES
 from notification.endpoints import router
-from notification.feed import FEEDS, feed_topics
+from notification.feed import feed_topics
 from notification.settings import NotificationSettings
 from services.service import Loop, Schema, Service
 
@@ -26,11 +26,6 @@ async def _messages_waiting(runtime: "Runtime") -> float:
 async def _oldest_message_seconds(runtime: "Runtime") -> float:
     """Age of the oldest of them."""
     return float((await repository.figures(runtime.pool))["oldest"])
-
-
-async def _feed_unnumbered(runtime: "Runtime") -> float:
-    """Feed entries that wait for their number."""
-    return float(await repository.unnumbered(runtime.pool))
 
 
 async def _doctor(runtime: "Runtime") -> list[str]:
@@ -56,12 +51,10 @@ NOTIFICATION: Final = Service(
         Loop("notification.feeder", feed_topics, idle_seconds=0.2, gather_seconds=0.02),
         Loop("notification.sender", sender.send_due, idle_seconds=0.5, gather_seconds=0.2),
     ),
-    sequenced=(FEEDS,),
     on_start=_start,
     doctor=_doctor,
     figures={
         "messages_waiting": _messages_waiting,
         "oldest_message_seconds": _oldest_message_seconds,
-        "feed_unnumbered": _feed_unnumbered,
     },
 )

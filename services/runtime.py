@@ -2,8 +2,10 @@
 
 import asyncio
 import time
+from collections.abc import Iterable
 from contextlib import AbstractAsyncContextManager
 from typing import Any
+from uuid import UUID
 
 import asyncpg
 import httpx
@@ -13,6 +15,7 @@ from services.auth import TokenVerifier
 from services.clock import Clock
 from services.directory import DirectoryCopy
 from services.ids import new_id
+from services.messaging.waiting import Waiters
 from services.service import Service
 from services.settings import ServiceSettings
 from services.unit_of_work import Actor, UnitOfWork, open_unit_of_work
@@ -50,7 +53,7 @@ class Runtime:
         self.outbox_wakeup = asyncio.Event()
         self.sequencer_wakeup = asyncio.Event()
         self.jobs_wakeup = asyncio.Event()
-        self.consumed = asyncio.Condition()
+        self.consumed = Waiters()
         self.writes_allowed = True
         self.progress: dict[str, Any] = {}
         self.worker_alive = False
@@ -113,14 +116,13 @@ class Runtime:
             self.outbox_wakeup.set()
         if jobs:
             self.jobs_wakeup.set()
-        if self.service.sequenced or (events and jobs):
+        if events and jobs:
             self.sequencer_wakeup.set()
 
-    async def notify_consumed(self) -> None:
-        """After a consumer's commit: wake requests that wait with ``Case-After``."""
+    def notify_consumed(self, case_ids: Iterable[UUID]) -> None:
+        """After a consumer's commit: wake requests that wait for one of these cases."""
         self.last_consumed_monotonic = time.monotonic()
-        async with self.consumed:
-            self.consumed.notify_all()
+        self.consumed.wake(case_ids)
 
     def progress_age_seconds(self) -> float:
         """Seconds for which this service may not have heard everything; 0 when it is level."""

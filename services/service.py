@@ -95,20 +95,6 @@ class Loop:
 
 
 @dataclass(frozen=True)
-class Sequenced:
-    """A table whose rows the sequencer numbers after commit, gapless per ``group`` column.
-
-    ``number`` is null until given; ``order`` is a bigint identity that tells commit-safe order.
-    """
-
-    table: str
-    group: str
-    number: str
-    order: str = "id"
-    on_numbered: Callable[["Runtime", list[Any]], Awaitable[None]] | None = None
-
-
-@dataclass(frozen=True)
 class Schema:
     """A service's tables, and what SQLAlchemy cannot declare of them."""
 
@@ -132,7 +118,6 @@ class Service:
     answers_unknown_commands: bool = False
     jobs: Mapping[str, JobHandler] = field(default_factory=dict)
     loops: tuple[Loop, ...] = ()
-    sequenced: tuple[Sequenced, ...] = ()
     on_start: Callable[["Runtime"], Awaitable[None]] | None = None
     doctor: Callable[["Runtime"], Awaitable[list[str]]] | None = None
     # Figures for /health/ready and /metrics: name -> async function of the runtime.

@@ -66,7 +66,7 @@ MESSAGES = Counter(
 )
 FIGURE = Gauge(
     "liandiao_figure",
-    "A service's own figure, e.g. oldest_unfired_clock_seconds, messages_waiting, feed_unnumbered",
+    "A service's own figure, e.g. oldest_unfired_clock_seconds, messages_waiting",
     ["service", "figure"],
     registry=REGISTRY,
 )

@@ -151,7 +151,7 @@ class CaseConsumer(GroupConsumer):
         self.runtime.wake(
             events=unit is not None and unit.wrote_events, jobs=unit is not None and unit.wrote_jobs
         )
-        await self.runtime.notify_consumed()
+        self.runtime.notify_consumed(memory.cases)
         for key in tally.mended:
             try:
                 await replay(self.runtime, key)

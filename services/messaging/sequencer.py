@@ -1,6 +1,6 @@
-"""The sequencer: numbers over many cases, given after commit by one process per service.
+"""The sequencer: the audit chain, given after commit by one process per service.
 
-A counter inside business transactions is a hot row; here one writer numbers what is already
+A chain inside business transactions is a hot row; here one writer numbers what is already
 committed. The lease row is locked in each transaction, so two sequencers cannot number at once.
 """
 
@@ -19,7 +19,6 @@ from services.messaging.failpoints import failpoint
 from services.messaging.lease import Lease
 from services.messaging.transaction import transaction
 from services.messaging.waiting import pause, woken
-from services.service import Sequenced
 
 if TYPE_CHECKING:
     from services.runtime import Runtime
@@ -68,7 +67,7 @@ def first_broken(entries: Iterable[Mapping[str, Any]], previous: bytes = GENESIS
 
 
 class Sequencer:
-    """Numbers the audit chain and the service's own sequenced tables."""
+    """Numbers and hashes the audit entries of a service."""
 
     def __init__(self, runtime: "Runtime") -> None:
         self.runtime = runtime
@@ -89,59 +88,11 @@ class Sequencer:
                 await asyncio.wait_for(self.lease.release(), 2)
 
     async def step(self) -> int:
-        """Number what has been committed since the last round. Answers how many rows."""
-        numbered = 0
-        *tables, audit = await self._waiting()
-        for sequenced, waiting in zip(self.runtime.service.sequenced, tables, strict=True):
-            if waiting:
-                numbered += await self._number(sequenced)
-        if audit:
-            numbered += await self._chain()
-        return numbered
-
-    async def _waiting(self) -> tuple[bool, ...]:
-        """Whether each sequenced table, and last the audit, has rows without a number."""
-        tables = [(s.table, s.number) for s in self.runtime.service.sequenced]
-        tables.append(("audit_entry", "chain_number"))
-        found = ", ".join(
-            f'EXISTS (SELECT 1 FROM "{table}" WHERE "{number}" IS NULL)' for table, number in tables
-        )
-        async with transaction(self.runtime) as (db, _):
-            (row,) = await db.fetch(f"SELECT {found}")
-            return tuple(row)
-
-    async def _number(self, sequenced: Sequenced) -> int:
-        async with transaction(self.runtime) as (db, _):
-            if not await self.lease.fence(db):
-                return 0
-            rows = await db.fetch(
-                f"""WITH fresh AS (
-                      SELECT "{sequenced.order}" AS place, "{sequenced.group}" AS grp
-                      FROM "{sequenced.table}" WHERE "{sequenced.number}" IS NULL
-                      ORDER BY "{sequenced.order}" LIMIT $1
-                    ), heads AS (
-                      SELECT g.grp, coalesce((
-                        SELECT max(t."{sequenced.number}") FROM "{sequenced.table}" t
-                        WHERE t."{sequenced.group}" = g.grp), 0) AS head
-                      FROM (SELECT DISTINCT grp FROM fresh) g
-                    ), given AS (
-                      SELECT f.place, h.head + row_number() OVER (
-                        PARTITION BY f.grp ORDER BY f.place) AS number
-                      FROM fresh f JOIN heads h USING (grp)
-                    )
-                    UPDATE "{sequenced.table}" t SET "{sequenced.number}" = given.number
-                    FROM given WHERE t."{sequenced.order}" = given.place RETURNING t.*""",
-                BATCH,
-            )
-            failpoint("sequencer.before_commit")
-        failpoint("sequencer.after_commit")
-        if rows and sequenced.on_numbered is not None:
-            await sequenced.on_numbered(
-                self.runtime, sorted(rows, key=lambda row: row[sequenced.order])
-            )
-        return len(rows)
-
-    async def _chain(self) -> int:
+        """Chain what has been committed since the last round. Answers how many entries."""
+        if not await self.runtime.pool.fetchval(
+            "SELECT EXISTS (SELECT 1 FROM audit_entry WHERE chain_number IS NULL)"
+        ):
+            return 0
         async with transaction(self.runtime) as (db, _):
             if not await self.lease.fence(db):
                 return 0
@@ -152,6 +103,7 @@ class Sequencer:
             if entries:
                 await self._write_chain(db, entries)
             failpoint("sequencer.before_commit")
+        failpoint("sequencer.after_commit")
         return len(entries)
 
     async def _write_chain(self, db: asyncpg.Connection, entries: list[Any]) -> None:

@@ -11,8 +11,6 @@ from notification.settings import NotificationSettings
 from notification.wiring import NOTIFICATION
 from services.events.envelope import Event
 from services.messaging import failpoints
-from services.messaging.lease import Lease
-from services.messaging.sequencer import Sequencer
 from services.runtime import Runtime
 from services.service import Received
 from tests.fixtures.servers import PostgresServer
@@ -87,16 +85,6 @@ class Case:
 def case(runtime: Runtime) -> Case:
     """A case nobody has heard of."""
     return Case(runtime)
-
-
-async def number(runtime: Runtime) -> None:
-    """One round of the sequencer."""
-    sequencer = Sequencer(runtime)
-    assert isinstance(sequencer.lease, Lease)
-    await sequencer.lease.renew()
-    while await sequencer.step():
-        pass
-    await sequencer.lease.release()
 
 
 async def feed_types(runtime: Runtime, connection: str) -> list[str]:

@@ -21,7 +21,7 @@ from tests.notification.builders import (
     a_session,
     joined,
 )
-from tests.notification.conftest import Case, number
+from tests.notification.conftest import Case
 
 pytestmark = pytest.mark.postgres
 Client = Callable[..., httpx.AsyncClient]
@@ -75,7 +75,6 @@ async def test_a_feed_is_read_in_pages_that_meet(
     case: Case, runtime: Runtime, client_of: Client
 ) -> None:
     await _a_case(case)
-    await number(runtime)
     court = client_of("o-court", COURT)
 
     first = (await court.get("/v1/feeds/o-court?limit=2")).json()
@@ -87,14 +86,6 @@ async def test_a_feed_is_read_in_pages_that_meet(
     assert entries[0]["event"]["specversion"] == "1.0"
     assert entries[0]["reference"] == "(2026)沪0105民诉前调1号"
     assert rest.headers["Case-Sequence"] == entries[-1]["read_after"] == "routing=0000000002"
-
-
-async def test_an_entry_without_a_number_is_not_shown(case: Case, client_of: Client) -> None:
-    await _a_case(case)
-
-    answer = (await client_of("o-court", COURT).get("/v1/feeds/o-court")).json()
-
-    assert answer == {"items": [], "next": "0000000000"}
 
 
 async def test_the_feed_of_another_connection_is_not_there(client_of: Client) -> None:
@@ -132,7 +123,6 @@ async def test_a_long_poll_ends_with_the_first_entry(
     poll = asyncio.create_task(court.get("/v1/feeds/o-court?wait_seconds=20", timeout=25))
     await asyncio.sleep(0.2)
     await case.hear(a_referral(case.case_id))
-    await number(runtime)
 
     answer = await asyncio.wait_for(poll, 5)
 
@@ -151,7 +141,6 @@ async def test_a_cursor_below_the_oldest_entry_kept_is_gone(
     case: Case, runtime: Runtime, client_of: Client
 ) -> None:
     await _a_case(case)
-    await number(runtime)
     court = client_of("o-court", COURT)
     await _without_first_entry(runtime)
 

@@ -13,7 +13,7 @@ from services.messaging import failpoints
 from services.runtime import Runtime
 from tests.fixtures.servers import KafkaServer, PostgresServer
 from tests.notification.builders import COURT, a_referral, a_registration, joined
-from tests.notification.conftest import Case, fill_directory, number
+from tests.notification.conftest import Case, fill_directory
 
 pytestmark = [pytest.mark.postgres, pytest.mark.kafka]
 
@@ -70,7 +70,6 @@ async def _hear(runtime: Runtime) -> Case:
     await case.hear(a_referral(case.case_id))
     await case.hear(a_registration(case.case_id))
     await case.hear(joined(case.case_id, COURT, "source"))
-    await number(runtime)
     return case
 
 

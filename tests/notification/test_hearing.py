@@ -5,9 +5,12 @@ from typing import Any
 import asyncpg
 import pytest
 
+from notification import repository
+from notification.repository import Entry
 from notification.wiring import NOTIFICATION
 from services.events import intake, mediation
 from services.ids import new_id
+from services.messaging import failpoints
 from services.messaging.inbox import Memory
 from services.runtime import Runtime
 from services.service import Received
@@ -32,7 +35,7 @@ from tests.notification.builders import (
     returned,
     started,
 )
-from tests.notification.conftest import Case, feed_types, number
+from tests.notification.conftest import Case, feed_types
 
 pytestmark = pytest.mark.postgres
 
@@ -161,9 +164,7 @@ async def test_numbers_are_gapless_per_connection_and_in_order_of_the_case(
     await _registered(case)
     other = Case(runtime)
     await _registered(other)
-    await number(runtime)
     await case.hear(joined(case.case_id, CENTRE, "handler"))
-    await number(runtime)
 
     rows = await runtime.pool.fetch(
         """SELECT connection, feed_sequence FROM feed_entry ORDER BY connection, id"""
@@ -175,22 +176,6 @@ async def test_numbers_are_gapless_per_connection_and_in_order_of_the_case(
     assert by_connection["o-centre"] == [1, 2]
 
 
-async def test_a_number_is_not_given_past_an_entry_that_is_not_committed_yet(
-    runtime: Runtime,
-) -> None:
-    slow, fast = Case(runtime), Case(runtime)
-    async with runtime.unit_of_work() as uow:
-        from notification.handlers import hear
-
-        await hear(slow.stream.heard(a_referral(slow.case_id)), uow)
-        await fast.hear(a_referral(fast.case_id))
-        await number(runtime)
-    await number(runtime)
-
-    rows = await runtime.pool.fetch("SELECT feed_sequence FROM feed_entry ORDER BY feed_sequence")
-    assert [r["feed_sequence"] for r in rows] == [1, 2]
-
-
 @pytest.mark.parametrize(
     "statement",
     [
@@ -200,11 +185,10 @@ async def test_a_number_is_not_given_past_an_entry_that_is_not_committed_yet(
         "UPDATE feed_entry SET feed_sequence = NULL",
     ],
 )
-async def test_a_numbered_entry_is_never_changed_nor_removed(
+async def test_an_entry_is_never_changed_nor_removed(
     case: Case, runtime: Runtime, statement: str
 ) -> None:
     await case.hear(a_referral(case.case_id))
-    await number(runtime)
 
     with pytest.raises(asyncpg.PostgresError):
         await runtime.pool.execute(statement)
@@ -378,3 +362,69 @@ async def test_events_heard_together_leave_what_they_leave_one_by_one(
     types = [t for c, t, *_ in feeds[1] if c == "o-police"]
     assert types.count("liandiao.participation.ended.v1") == 2
     assert "liandiao.case.closed.v1" in types
+
+
+# -- numbers
+
+
+async def _numbers(runtime: Runtime, connection: str) -> list[int]:
+    rows = await runtime.pool.fetch(
+        "SELECT feed_sequence FROM feed_entry WHERE connection = $1 ORDER BY id", connection
+    )
+    return [row["feed_sequence"] for row in rows]
+
+
+async def test_the_numbers_of_a_feed_have_no_gap_also_when_events_are_repeated(
+    case: Case, runtime: Runtime
+) -> None:
+    await _registered(case)
+    joining = joined(case.case_id, CENTRE, "handler")
+    await case.again(await case.hear(joining))
+    await case.hear(an_offer(case.case_id))
+
+    for connection in ("o-court", "o-centre"):
+        numbers = await _numbers(runtime, connection)
+        assert numbers == list(range(1, len(numbers) + 1))
+        assert len(numbers) >= 3
+
+
+async def _write_entry(uow: UnitOfWork, case: Case, connection: str) -> None:
+    received = case.stream.heard(an_offer(case.case_id))
+    entry = Entry(connection, new_id(), received.type, None, "routing=1", {"data": {}})
+    await repository.write(uow.db, {}, {}, [(received, entry)], [])
+
+
+async def _commit_entry(case: Case, connection: str) -> None:
+    async with case.runtime.unit_of_work() as uow:
+        await _write_entry(uow, case, connection)
+
+
+class Died(BaseException):
+    """The process ends here."""
+
+
+def _die() -> None:
+    raise Died
+
+
+async def test_a_batch_that_dies_gives_its_numbers_back(case: Case, runtime: Runtime) -> None:
+    failpoints.arm("unit_of_work.before_commit", 1, _die)
+    with pytest.raises(Died):
+        await _commit_entry(case, "o-court")
+    await _commit_entry(case, "o-court")
+
+    assert await _numbers(runtime, "o-court") == [1]
+
+
+async def test_two_writers_of_a_feed_number_in_the_order_of_their_commits(
+    case: Case, runtime: Runtime
+) -> None:
+    async with runtime.unit_of_work() as uow:
+        await _write_entry(uow, case, "o-court")
+        waiting = asyncio.create_task(_commit_entry(case, "o-court"))
+        await asyncio.sleep(0.2)
+        assert not waiting.done()
+        assert await _numbers(runtime, "o-court") == []
+    await waiting
+
+    assert await _numbers(runtime, "o-court") == [1, 2]

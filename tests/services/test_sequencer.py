@@ -19,16 +19,15 @@ async def runtime(postgres_server):
         yield made
 
 
-async def add(runtime, connection, count=1):
-    for _ in range(count):
-        await runtime.pool.execute("INSERT INTO numbered (connection) VALUES ($1)", connection)
+async def audit(runtime, count):
+    for number in range(count):
+        async with runtime.unit_of_work() as uow:
+            uow.audit("case.read", case_id=new_id(), detail={"n": number})
 
 
-async def numbers(runtime, connection):
-    rows = await runtime.pool.fetch(
-        "SELECT feed_sequence FROM numbered WHERE connection = $1 ORDER BY id", connection
-    )
-    return [row["feed_sequence"] for row in rows]
+async def numbers(runtime):
+    rows = await runtime.pool.fetch("SELECT chain_number FROM audit_entry ORDER BY id")
+    return [row["chain_number"] for row in rows]
 
 
 async def number_all(sequencer):
@@ -37,39 +36,30 @@ async def number_all(sequencer):
         pass
 
 
-async def test_rows_are_numbered_from_one_without_gaps_for_each_connection(runtime):
-    await add(runtime, "court", 3)
-    await add(runtime, "police", 2)
-    await number_all(Sequencer(runtime))
-    await add(runtime, "court", 2)
-    await number_all(Sequencer(runtime))
-
-    assert await numbers(runtime, "court") == [1, 2, 3, 4, 5]
-    assert await numbers(runtime, "police") == [1, 2]
-
-
-async def test_a_row_that_commits_later_gets_a_later_number_and_none_is_lost(runtime):
+async def test_an_entry_that_commits_later_gets_a_later_number_and_none_is_lost(runtime):
     sequencer = Sequencer(runtime)
-    async with runtime.pool.acquire() as db, db.transaction():
-        await db.execute("INSERT INTO numbered (connection) VALUES ('court')")
-        await add(runtime, "court")
+    async with runtime.unit_of_work() as uow:
+        uow.audit("case.read", case_id=new_id())
+        await uow.flush()
+        await audit(runtime, 1)
         await number_all(sequencer)
     await number_all(sequencer)
 
-    assert await numbers(runtime, "court") == [2, 1]
+    assert await numbers(runtime) == [2, 1]
 
 
 @pytest.mark.parametrize("place", ["sequencer.before_commit", "sequencer.after_commit"])
 async def test_a_sequencer_that_dies_around_the_commit_gives_no_number_twice(runtime, place):
-    await add(runtime, "court", 3)
+    await audit(runtime, 3)
     failpoints.arm(place, 1, crash)
     with pytest.raises(Crash):
         await number_all(Sequencer(runtime))
-    await add(runtime, "court", 2)
+    await audit(runtime, 2)
 
     await number_all(Sequencer(runtime))
 
-    assert await numbers(runtime, "court") == [1, 2, 3, 4, 5]
+    assert await numbers(runtime) == [1, 2, 3, 4, 5]
+    assert await verify_chain(runtime.pool) is None
 
 
 async def test_a_sequencer_that_lost_its_lease_numbers_nothing(runtime):
@@ -78,17 +68,11 @@ async def test_a_sequencer_that_lost_its_lease_numbers_nothing(runtime):
     assert await zombie.lease.renew()
     await runtime.pool.execute("UPDATE lease SET expires_at = now() - interval '1 second'")
     assert await leader.lease.renew()
-    await add(runtime, "court")
+    await audit(runtime, 1)
 
     assert await zombie.step() == 0
     assert await leader.step() == 1
     await other.close()
-
-
-async def audit(runtime, count):
-    for number in range(count):
-        async with runtime.unit_of_work() as uow:
-            uow.audit("case.read", case_id=new_id(), detail={"n": number})
 
 
 async def test_the_audit_chain_verifies_and_shows_where_it_was_changed(runtime, postgres_server):

@@ -153,7 +153,7 @@ def upgrade() -> None:
         "feed_entry",
         sa.Column("id", sa.BigInteger(), sa.Identity(always=True), nullable=False),
         sa.Column("connection", sa.Text(), nullable=False),
-        sa.Column("feed_sequence", sa.BigInteger(), nullable=True),
+        sa.Column("feed_sequence", sa.BigInteger(), nullable=False),
         sa.Column("event_id", sa.UUID(), nullable=False),
         sa.Column("case_id", sa.UUID(), nullable=False),
         sa.Column("episode", sa.Integer(), nullable=False),
@@ -174,14 +174,14 @@ def upgrade() -> None:
         sa.UniqueConstraint(
             "connection", "feed_sequence", name="uq_feed_entry_connection_sequence"
         ),
-        comment="What each connection hears; numbered after commit, never changed once numbered",
+        comment="What each connection hears, numbered without gaps; never changed",
     )
-    op.create_index(
-        "ix_feed_entry_unnumbered",
-        "feed_entry",
-        ["id"],
-        unique=False,
-        postgresql_where=sa.text("feed_sequence IS NULL"),
+    op.create_table(
+        "feed_head",
+        sa.Column("connection", sa.Text(), nullable=False),
+        sa.Column("feed_sequence", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("connection", name=op.f("pk_feed_head")),
+        comment="The last number of each feed; locked from the giving of numbers to the commit",
     )
     op.create_table(
         "idempotency",
@@ -462,7 +462,7 @@ def upgrade() -> None:
         "CREATE TRIGGER audit_entry_append_only BEFORE UPDATE OR DELETE ON audit_entry\n    FOR EACH ROW EXECUTE FUNCTION audit_entry_is_append_only()"
     )
     op.execute(
-        "CREATE FUNCTION feed_entry_is_final() RETURNS trigger LANGUAGE plpgsql AS $$\n    BEGIN\n      IF TG_OP = 'DELETE' OR OLD.feed_sequence IS NOT NULL OR NEW.feed_sequence IS NULL\n         OR (NEW.id, NEW.connection, NEW.event_id, NEW.case_id, NEW.read_after)\n            IS DISTINCT FROM (OLD.id, OLD.connection, OLD.event_id, OLD.case_id, OLD.read_after)\n         OR NEW.reference IS DISTINCT FROM OLD.reference OR NEW.event <> OLD.event THEN\n        RAISE EXCEPTION 'a feed entry is only numbered, once, and never removed';\n      END IF;\n      RETURN NEW;\n    END $$"
+        "CREATE FUNCTION feed_entry_is_final() RETURNS trigger LANGUAGE plpgsql AS $$\n    BEGIN\n      RAISE EXCEPTION 'a feed entry is never changed nor removed';\n    END $$"
     )
     op.execute(
         "CREATE TRIGGER feed_entry_final BEFORE UPDATE OR DELETE ON feed_entry\n    FOR EACH ROW EXECUTE FUNCTION feed_entry_is_final()"
