@@ -108,7 +108,6 @@ async def _offered(received: Received[routing.AssignmentOffered], uow: UnitOfWor
         accept_by=data.accept_by,
         offered_at=data.offered_at,
     )
-    await repository.set_stage(uow, data.case_id, "offered")
 
 
 async def _undecided(received: Received[routing.RoutingUndecided], uow: UnitOfWork) -> None:

@@ -700,9 +700,12 @@ async def offer(
 ) -> None:
     """An organisation's turn begins."""
     await uow.db.execute(
-        """INSERT INTO assignment (assignment_id, case_id, episode, organisation, ordinal, state,
-             accept_by, occurred_at, recorded_at)
-           VALUES ($1, $2, $3, $4, $5, 'offered', $6, $7, $8) ON CONFLICT DO NOTHING""",
+        """WITH turn AS (
+             INSERT INTO assignment (assignment_id, case_id, episode, organisation, ordinal, state,
+               accept_by, occurred_at, recorded_at)
+             VALUES ($1, $2, $3, $4, $5, 'offered', $6, $7, $8) ON CONFLICT DO NOTHING)
+           UPDATE case_file SET stage = 'offered'
+           WHERE case_id = $2 AND state = 'open' AND stage <> 'offered'""",
         assignment_id,
         case_id,
         episode,

@@ -45,6 +45,7 @@ NOTIFICATION: Final = Service(
     router=router,
     settings=NotificationSettings,
     schema=_schema,
+    gather_seconds=0.02,
     consumes=CONSUMES,
     jobs={sender.ASK: sender.ask_again},
     loops=(

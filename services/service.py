@@ -113,6 +113,8 @@ class Service:
     settings: type[ServiceSettings]
     # Only migrations and checks need it: a running service imports no SQLAlchemy.
     schema: Callable[[], Schema]
+    # After a batch of events the consumer waits so long for more; latency against cost.
+    gather_seconds: float = 0.0
     consumes: tuple[Subscription, ...] = ()
     commands: Mapping[str, CommandHandler] = field(default_factory=dict)
     answers_unknown_commands: bool = False

@@ -22,6 +22,7 @@ from services.events.mediation import (
 )
 from services.events.routing import AssignmentOffered, Deadline
 from services.ids import new_id
+from services.messaging.inbox import Round
 from services.unit_of_work import UnitOfWork
 
 PARTY_SHEET_JOB = "party-sheet"
@@ -36,7 +37,13 @@ def offer_of(row: Row) -> Offer:
 
 async def take_offer(data: AssignmentOffered, episode: int, uow: UnitOfWork) -> None:
     """Put an offer into the organisation's queue; the same turn again changes nothing."""
-    await uow.lock_case(data.case_id, create=True, case_number=data.case_number, episode=episode)
+    if uow.batch is not None and data.case_id not in uow.batch.rounds:
+        # Nobody here knows the case yet, so there is nobody to lock out.
+        uow.batch.turn(data.case_id, Round(episode, False), data.case_number)
+    else:
+        await uow.lock_case(
+            data.case_id, create=True, case_number=data.case_number, episode=episode
+        )
     sector = data.sector or lanes.sector(data.dispute_type)
     parties = [party.model_dump(mode="json") for party in data.parties]
     shared = {
@@ -50,11 +57,9 @@ async def take_offer(data: AssignmentOffered, episode: int, uow: UnitOfWork) -> 
         "claim_fen": data.claim_fen,
         "source_organisation": data.source_organisation,
     }
-    await repository.put_case(
-        uow.db, {**shared, "parties": parties, "joint_sessions": data.joint_sessions}
-    )
     await repository.put_offer(
         uow.db,
+        {**shared, "parties": parties, "joint_sessions": data.joint_sessions},
         {
             **shared,
             "assignment_id": data.assignment_id,

@@ -1,55 +1,42 @@
 """Assignments and the case copy as rows."""
 
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
 import asyncpg
 
 from mediation.repository import Row
 
-
-async def put_case(db: asyncpg.Connection, values: dict[str, Any]) -> None:
-    """Make or renew the copy of a case."""
-    await db.execute(
-        """INSERT INTO case_copy (case_id, case_number, lane, sector, dispute_type,
-             dispute_subtype, place, claim_fen, source_organisation, parties, joint_sessions)
-           VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
-           ON CONFLICT (case_id) DO UPDATE SET
-             case_number = coalesce(excluded.case_number, case_copy.case_number),
-             lane = excluded.lane, sector = excluded.sector,
-             dispute_type = excluded.dispute_type, dispute_subtype = excluded.dispute_subtype,
-             place = excluded.place, claim_fen = excluded.claim_fen,
-             source_organisation = excluded.source_organisation, parties = excluded.parties,
-             joint_sessions = excluded.joint_sessions""",
-        *[
-            values[name]
-            for name in (
-                "case_id",
-                "case_number",
-                "lane",
-                "sector",
-                "dispute_type",
-                "dispute_subtype",
-                "place",
-                "claim_fen",
-                "source_organisation",
-                "parties",
-                "joint_sessions",
-            )
-        ],
-    )
+_PUT_CASE: Final = """
+  INSERT INTO case_copy ({names}) VALUES ({marks})
+  ON CONFLICT (case_id) DO UPDATE SET
+    case_number = coalesce(excluded.case_number, case_copy.case_number),
+    lane = excluded.lane, sector = excluded.sector,
+    dispute_type = excluded.dispute_type, dispute_subtype = excluded.dispute_subtype,
+    place = excluded.place, claim_fen = excluded.claim_fen,
+    source_organisation = excluded.source_organisation, parties = excluded.parties,
+    joint_sessions = excluded.joint_sessions
+"""
 
 
-async def put_offer(db: asyncpg.Connection, values: dict[str, Any]) -> bool:
-    """Put an offer into the queue once; answers whether it is new."""
-    names = list(values)
-    marks = ", ".join(f"${n}" for n in range(1, len(names) + 1))
+async def put_offer(
+    db: asyncpg.Connection, case: dict[str, Any], assignment: dict[str, Any]
+) -> bool:
+    """Make or renew the copy of a case and put its offer into the queue once; whether it is new."""
+
+    def marks(after: int, values: dict[str, Any]) -> str:
+        return ", ".join(f"${n}" for n in range(after + 1, after + 1 + len(values)))
+
+    copy = _PUT_CASE.format(names=", ".join(case), marks=marks(0, case))
     return (
         await db.fetchval(
-            f"""INSERT INTO assignment ({", ".join(names)}) VALUES ({marks})
+            f"""WITH copy AS ({copy})
+                INSERT INTO assignment ({", ".join(assignment)})
+                VALUES ({marks(len(case), assignment)})
                 ON CONFLICT (case_id, episode, ordinal) DO NOTHING RETURNING assignment_id""",
-            *values.values(),
+            *case.values(),
+            *assignment.values(),
         )
         is not None
     )

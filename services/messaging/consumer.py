@@ -9,10 +9,18 @@ import asyncpg
 import structlog
 from aiokafka import TopicPartition
 
+from services.errors import Poison
 from services.messaging import kafka
 from services.messaging.failpoints import failpoint
 from services.messaging.group import GroupConsumer
-from services.messaging.handling import CaseEvents, Tally, error_code, error_place, is_transient
+from services.messaging.handling import (
+    OWNER_OF_CASES,
+    CaseEvents,
+    Tally,
+    error_code,
+    error_place,
+    is_transient,
+)
 from services.messaging.inbox import Fence, Memory, Moved
 from services.messaging.kafka import Incoming
 from services.messaging.parking import replay
@@ -76,7 +84,20 @@ class CaseConsumer(GroupConsumer):
         self.events = CaseEvents(runtime)
         super().__init__(runtime, self.events.consumer)
         self.limits = Limits()
+        self.gather_seconds = runtime.service.gather_seconds
         self._parking = asyncio.Lock()
+
+    def wants(self, record: Incoming) -> bool:
+        """True for what has a handler, what intake says of rounds, a case somebody waits for."""
+        try:
+            envelope = record.envelope()
+        except Poison:
+            return True
+        return (
+            envelope.source == OWNER_OF_CASES
+            or self.events.hears(envelope.type)
+            or self.runtime.consumed.waits_for(envelope.case_id)
+        )
 
     async def handle(self, place: TopicPartition, records: list[Incoming]) -> int:
         """Handle records in one transaction, or one by one when that fails; how many."""

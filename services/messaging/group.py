@@ -25,6 +25,9 @@ log = structlog.get_logger(__name__)
 # A poll's worth: small enough that no partition waits long for its turn in a backlog.
 FETCH_RECORDS: Final = 300
 PARTITIONS_AT_ONCE: Final = 3
+POLL_SECONDS: Final = 0.5
+# Records that nobody here has a use for wait so long for one that is of use, or for company.
+HOLD_SECONDS: Final = 0.5
 
 
 class Positions:
@@ -92,6 +95,8 @@ class GroupConsumer(ConsumerRebalanceListener, ABC):  # type: ignore[misc]
     """Kafka shares out the partitions; the position row is the truth and the fence."""
 
     batch_records = 1
+    # After a batch, so long for more to come: fewer, larger transactions while there is much to do.
+    gather_seconds = 0.0
 
     def __init__(self, runtime: "Runtime", consumer: str) -> None:
         self.runtime = runtime
@@ -102,6 +107,12 @@ class GroupConsumer(ConsumerRebalanceListener, ABC):  # type: ignore[misc]
         self._sought: dict[TopicPartition, int] = {}
         self._commit_at = 0.0
         self._uncommitted: dict[TopicPartition, int] = {}
+        self._held: dict[TopicPartition, list[Incoming]] = {}
+        self._held_since = 0.0
+
+    def wants(self, record: Incoming) -> bool:
+        """Whether somebody waits for this record; the others may be handled a little later."""
+        return True
 
     @abstractmethod
     async def handle(self, place: TopicPartition, records: list[Incoming]) -> int:
@@ -118,6 +129,7 @@ class GroupConsumer(ConsumerRebalanceListener, ABC):  # type: ignore[misc]
         name = f"{self.consumer}.{self.runtime.settings.instance}"
         client = kafka.new_consumer(self.runtime.settings, name, group=self.consumer, instance=name)
         self.expected.clear()
+        self._held.clear()
         self._client = client
         client.subscribe(topics, listener=self)
         try:
@@ -131,16 +143,21 @@ class GroupConsumer(ConsumerRebalanceListener, ABC):  # type: ignore[misc]
             await kafka.close(client)
 
     async def _poll(self, client: AIOKafkaConsumer) -> None:
+        timeout_ms = int(1000 * (HOLD_SECONDS / 4 if self._held else POLL_SECONDS))
         try:
-            batches = await client.getmany(timeout_ms=500, max_records=FETCH_RECORDS)
+            batches = await client.getmany(timeout_ms=timeout_ms, max_records=FETCH_RECORDS)
         except NoOffsetForPartitionError:
             await self._seek(client, client.assignment())
             return
         except OffsetOutOfRangeError:
             log.error("position outside of the topic", hint="see recover and rebuild-topic")
             raise
+        left = self._to_do(
+            {place: [Incoming.of(r) for r in records] for place, records in batches.items()}
+        )
+        if not left:
+            return
         slots = asyncio.Semaphore(PARTITIONS_AT_ONCE)
-        left = {place: [Incoming.of(r) for r in records] for place, records in batches.items()}
         await self._together(left)
 
         async def consume(place: TopicPartition, records: list[Incoming]) -> None:
@@ -155,6 +172,35 @@ class GroupConsumer(ConsumerRebalanceListener, ABC):  # type: ignore[misc]
             if isinstance(result, BaseException):
                 raise result
         await self._commit_to_kafka(client)
+        if self.gather_seconds:
+            await asyncio.sleep(self.gather_seconds)
+
+    def _to_do(
+        self, fetched: dict[TopicPartition, list[Incoming]]
+    ) -> dict[TopicPartition, list[Incoming]]:
+        """What to handle now, in order: everything held and fetched, or nothing yet.
+
+        A transaction for an event that only moves a head is a waste; it goes with the next one
+        that is wanted, or with the others after a moment. Nothing is skipped: the position moves
+        with it.
+        """
+        together = {place: list(records) for place, records in self._held.items()}
+        for place, records in fetched.items():
+            together.setdefault(place, []).extend(records)
+        if not together:
+            return {}
+        now = time.monotonic()
+        if not self._held:
+            self._held_since = now
+        if (
+            now - self._held_since >= HOLD_SECONDS
+            or sum(len(records) for records in together.values()) >= FETCH_RECORDS
+            or any(self.wants(record) for records in fetched.values() for record in records)
+        ):
+            self._held = {}
+            return together
+        self._held = together
+        return {}
 
     async def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
         """Nothing rests on this: the position row is the fence."""
@@ -162,11 +208,14 @@ class GroupConsumer(ConsumerRebalanceListener, ABC):  # type: ignore[misc]
     async def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
         """Go where the position rows say; begin at the beginning where there is none."""
         self.expected.clear()
+        self._held.clear()
         if self._client is not None:
             await self._seek(self._client, assigned)
 
     async def _seek(self, client: AIOKafkaConsumer, places: Iterable[TopicPartition]) -> None:
         places = [place for place in places if place in client.assignment()]
+        for place in places:
+            self._held.pop(place, None)
         for topic in {place.topic for place in places}:
             known = await self.positions.read(self.runtime.pool, topic)
             here = [place for place in places if place.topic == topic]

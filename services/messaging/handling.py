@@ -86,6 +86,10 @@ class CaseEvents:
             type_ = subscription.event.spec.type
             self._subscriptions.setdefault(type_, []).append(subscription)
 
+    def hears(self, type_: str) -> bool:
+        """Whether the service does anything with events of this type."""
+        return type_ in self._subscriptions
+
     async def remember(
         self, db: asyncpg.Connection, records: list[Incoming], fence: Fence | None = None
     ) -> tuple[Memory, datetime]:

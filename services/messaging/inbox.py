@@ -214,7 +214,8 @@ WITH fence AS MATERIALIZED (
   WHERE consumer = $1 AND topic = $6 AND generation = $7 AND partition = ANY($8::int[])
   ORDER BY partition FOR UPDATE
 )
-SELECT 0 AS what, set_config('liandiao.organisation', '*', true) AS key, NULL AS code,
+SELECT 0 AS what, set_config('liandiao.organisation', '*', true) AS key,
+  set_config('plan_cache_mode', 'force_generic_plan', true) AS code,
   NULL AS source, NULL::uuid AS case_id, NULL::bigint AS sequence, NULL::uuid AS event_id,
   NULL::int AS partition, NULL::bool AS closed, now() AS now
 UNION ALL

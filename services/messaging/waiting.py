@@ -40,6 +40,10 @@ class Waiters:
             if self._events.get(case_id) is event:
                 del self._events[case_id]
 
+    def waits_for(self, case_id: UUID) -> bool:
+        """Whether somebody waits for news of this case."""
+        return case_id in self._events
+
     def wake(self, case_ids: Iterable[UUID]) -> None:
         """There is news of these cases."""
         for case_id in (*case_ids, None):
