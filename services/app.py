@@ -189,6 +189,8 @@ def create_app(service: Service, *, work: bool = False, runtime: Runtime | None 
                 await running.close()
 
     app = FastAPI(
+        # Traces and figures are our own (telemetry.py); the framework's would quote failures.
+        telemetry={"tracing": False, "metrics": False, "logs": False},
         title=f"Liandiao {service.title}",
         version=VERSION,
         description=service.description,

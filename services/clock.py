@@ -9,8 +9,9 @@ SHANGHAI: Final = ZoneInfo("Asia/Shanghai")
 
 def wire(instant: datetime) -> str:
     """RFC 3339 in UTC with exactly three decimals and ``Z`` (contracts section 10)."""
-    utc = instant.astimezone(UTC)
-    return utc.strftime("%Y-%m-%dT%H:%M:%S.") + f"{utc.microsecond // 1000:03d}Z"
+    if instant.tzinfo is not UTC:
+        instant = instant.astimezone(UTC)
+    return f"{instant.isoformat(timespec='milliseconds')[:-6]}Z"
 
 
 def read(text: str) -> datetime:

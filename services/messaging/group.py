@@ -195,7 +195,7 @@ class GroupConsumer(ConsumerRebalanceListener, ABC):  # type: ignore[misc]
         if (
             now - self._held_since >= HOLD_SECONDS
             or sum(len(records) for records in together.values()) >= FETCH_RECORDS
-            or any(self.wants(record) for records in fetched.values() for record in records)
+            or any(self.wants(record) for records in together.values() for record in records)
         ):
             self._held = {}
             return together
