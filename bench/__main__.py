@@ -20,7 +20,7 @@ from uuid import UUID
 import asyncpg
 import httpx
 
-from bench import machine, rows
+from bench import loader, machine, rows
 from bench.installation import (
     ROOT,
     Installation,
@@ -71,6 +71,9 @@ class Bench:
             ("lifecycle", self.lifecycle),
             ("visible", self.visible),
             ("pipeline", self.pipeline),
+            ("consumer", self.consumer),
+            ("backlog", self.backlog),
+            ("reads", self.reads),
         ]
         wanted = set(self.options.only or [name for name, _ in parts])
         try:
@@ -210,16 +213,7 @@ class Bench:
         """The relay's drain against the bare client."""
         installation = self.installation
         count = 4_000 if self.quick else 12_000
-        environ = (
-            os.environ
-            | installation.settings
-            | {
-                "INTAKE_DATABASE_URL": twin_url(installation),
-                "INTAKE_KAFKA_USER": installation.settings["KAFKA_ADMIN_USER"],
-                "INTAKE_KAFKA_PASSWORD": installation.settings["KAFKA_ADMIN_PASSWORD"],
-                "LIANDIAO_LOG_LEVEL": "WARNING",
-            }
-        )
+        environ = self._as_administrator()
         admin_url = installation.database("bench_intake")
         if not asyncio.run(_count(admin_url, "SELECT count(*) FROM outbox")):
             self._one_post_on_twin()
@@ -341,7 +335,135 @@ class Bench:
             ),
         )
 
+    def consumer(self) -> None:
+        """The consumer with its inbox against one that writes the same rows without."""
+        installation = self.installation
+        asyncio.run(make_twin(installation))
+        environ = self._as_administrator()
+        task = {
+            "admin_url": installation.database("bench_intake"),
+            "cases": 500 if self.quick else 1500,
+            "order": ["raw", "ours", "ours", "raw", "raw", "ours", "ours", "raw"],
+        }
+        result = _module("bench.consumer", task, environ)
+        events = result["events"]
+        ours = [events / s for s in result["ours"][1:]]
+        raw = [events / s for s in result["raw"][1:]]
+        self.report.add(
+            Result(
+                "consumer with inbox ÷ the same rows without",
+                statistics.median(a / b for a, b in zip(ours, raw, strict=True)),
+                "",
+                0.80,
+                how=f"{events} events of 10 per case, one insert each: "
+                f"{statistics.median(ours):,.0f}/s with fence, inbox and order against "
+                f"{statistics.median(raw):,.0f}/s, first pair dropped as warm-up",
+            )
+        )
+
+    def backlog(self) -> None:
+        """How fast notification, the dearest consumer, catches up after it stood still."""
+        process = self.installation.service_process("notification")
+        process.suspend()
+        try:
+            result = self._load("posts", seconds=self.seconds(24), clients=CLIENTS)
+        finally:
+            process.resume()
+        cases = len(result["took"])
+        began = time.monotonic()
+        behind = asyncio.run(_behind(self.installation))
+        most, last = behind, time.monotonic()
+        while behind > 20 and last - began < 120:
+            time.sleep(0.25)
+            behind, last = asyncio.run(_behind(self.installation)), time.monotonic()
+        per_second = (most - behind) / max(1e-9, last - began)
+        self.report.add(
+            Result(
+                "backlog of 1 million events",
+                1_000_000 / max(1e-9, per_second) / 60,
+                "min",
+                5,
+                "at most",
+                f"reckoned from {most} events of {cases} cases that notification had missed, "
+                f"caught up at {per_second:,.0f} events/s with the other services running",
+            )
+        )
+
+    def reads(self) -> None:
+        """Reads on ten thousand cases and on many more: flat, or not."""
+        urls = {name: self.installation.database(name) for name in loader.TABLES}
+        sizes = sorted({10_000, int(self.options.cases)})
+        found: dict[int, dict[str, list[float]]] = {}
+
+        async def loaded() -> None:
+            case_id = await _offered_case(urls["liandiao_mediation"])
+            opened = await loader.open_loaders(urls, case_id)
+            try:
+                for size in sizes:
+                    began = time.monotonic()
+                    for _, each in opened:
+                        await each.load(size)
+                    print(f"  {size} cases loaded in {time.monotonic() - began:.0f} s", flush=True)
+                    found[size] = await asyncio.to_thread(self._reads, size)
+                each_case = {
+                    database.removeprefix("liandiao_"): await loader.bytes_per_case(
+                        db, loader.TABLES[database], sizes[-1]
+                    )
+                    for (database, _), (db, _) in zip(loader.TABLES.items(), opened, strict=True)
+                }
+                self.report.add_floor(
+                    Result(
+                        "database bytes per offered case, as read",
+                        sum(each_case.values()),
+                        "B",
+                        how="tables, indexes and TOAST of what reads go over: "
+                        + ", ".join(f"{k} {v:,.0f}" for k, v in each_case.items()),
+                    )
+                )
+            finally:
+                for db, _ in opened:
+                    await db.close()
+
+        asyncio.run(loaded())
+        few, many = sizes[0], sizes[-1]
+        for name, took in found[many].items():
+            p99 = 1000 * percentile(took, 99)
+            before = [1000 * percentile(found[few][name], p) for p in (50, 99)]
+            self.report.add(
+                Result(
+                    f"{name} at {many:,} cases, p99",
+                    p99,
+                    "ms",
+                    20,
+                    "at most",
+                    f"p50 {1000 * percentile(took, 50):.1f} ms; at {few:,} cases p50 "
+                    f"{before[0]:.1f}, p99 {before[1]:.1f} ms; one reader, {len(took)} reads",
+                )
+            )
+
+    def _reads(self, size: int) -> dict[str, list[float]]:
+        first = loader.FEED_FROM
+        result = self._load(
+            "reads", seconds=self.seconds(20), feed_first=first, feed_last=first + 2 * size
+        )
+        reads: dict[str, list[float]] = result["reads"]
+        return reads
+
     # -- helpers -------------------------------------------------------------------------------
+
+    def _as_administrator(self) -> dict[str, str]:
+        """The environment of a part that works on the twin with all rights on Kafka."""
+        installation = self.installation
+        return (
+            os.environ
+            | installation.settings
+            | {
+                "INTAKE_DATABASE_URL": twin_url(installation),
+                "INTAKE_KAFKA_USER": installation.settings["KAFKA_ADMIN_USER"],
+                "INTAKE_KAFKA_PASSWORD": installation.settings["KAFKA_ADMIN_PASSWORD"],
+                "LIANDIAO_LOG_LEVEL": "WARNING",
+            }
+        )
 
     def _scripts(self, url: str, case_id: UUID) -> tuple[tuple[Path, int, int, str], ...]:
         answer = []
@@ -383,6 +505,7 @@ class Bench:
             "connection": self.installation.client(COURT)["connection"],
             "intake_url": self.installation.database("liandiao_intake"),
             "mediation_url": self.installation.database("liandiao_mediation"),
+            "notification": services["notification"],
             "notification_url": self.installation.database("liandiao_notification"),
             **given,
         }
@@ -411,6 +534,43 @@ async def _newest_case(url: str) -> UUID:
         return found
     finally:
         await db.close()
+
+
+async def _offered_case(url: str) -> UUID:
+    """A case that waits in the queue: the pattern of those that are loaded."""
+    db = await asyncpg.connect(url)
+    try:
+        found: UUID | None = await db.fetchval(
+            "SELECT case_id FROM assignment WHERE state = 'offered' ORDER BY offered_at LIMIT 1"
+        )
+    finally:
+        await db.close()
+    if found is None:
+        raise LookupError("no case was offered yet: run another part first")
+    return found
+
+
+async def _behind(installation: Installation) -> int:
+    """Records of ``cases`` that notification has not handled: its positions against the ends."""
+    ends: dict[int, int] = {}
+    for name in ("intake", "routing", "mediation", "notification"):
+        db = await asyncpg.connect(installation.database(f"liandiao_{name}"))
+        try:
+            for row in await db.fetch(
+                """SELECT partition, max("offset") + 1 AS until FROM outbox
+                   WHERE topic = 'cases' AND partition IS NOT NULL GROUP BY partition"""
+            ):
+                ends[row["partition"]] = max(ends.get(row["partition"], 0), row["until"])
+            if name == "notification":
+                positions = {
+                    row["partition"]: row["next_offset"]
+                    for row in await db.fetch(
+                        "SELECT partition, next_offset FROM position WHERE topic = 'cases'"
+                    )
+                }
+        finally:
+            await db.close()
+    return sum(max(0, end - positions.get(partition, 0)) for partition, end in ends.items())
 
 
 async def _count(url: str, sql: str) -> int:
@@ -460,6 +620,12 @@ def main() -> None:
     parser.add_argument("--disk", action="store_true", help="keep the data on disk, not in memory")
     parser.add_argument("--folder", help="parent of the data folder")
     parser.add_argument("--port-base", type=int, default=0, help="ports after this one are used")
+    parser.add_argument(
+        "--cases",
+        type=int,
+        default=100_000,
+        help="so many cases under the reads (a million: minutes)",
+    )
     parser.add_argument("--only", nargs="*", help="parts: start memory floor post relay visible …")
     parser.add_argument("--nice", type=int, default=0, help="weight beside other work (root)")
     parser.add_argument("--keep", action="store_true", help="leave data and logs behind")

@@ -153,6 +153,14 @@ class Installation:
                 return found
         raise LookupError(organisation)
 
+    def service_process(self, service: str) -> psutil.Process:
+        """The process of a service."""
+        assert self.process is not None
+        for process in psutil.Process(self.process.pid).children(recursive=True):
+            if service in process.cmdline() and "-m" in process.cmdline():
+                return process
+        raise LookupError(service)
+
     def memory(self) -> dict[str, float]:
         """MB per kind of process: proportional set size, so that shared pages count once."""
         assert self.process is not None

@@ -95,7 +95,8 @@ class Desk:
             f"{mediation}/sessions",
             {
                 "mode": "online",
-                "parties": parties,
+                "form": "joint" if appointed["joint_sessions"] else "separate",
+                "parties": parties if appointed["joint_sessions"] else parties[:1],
                 "starts_at": starts_at.isoformat(),
                 "ends_at": (starts_at + timedelta(minutes=50)).isoformat(),
             },
@@ -104,7 +105,7 @@ class Desk:
             "held",
             f"/v1/sessions/{session['session_id']}/held",
             {
-                "attended": parties,
+                "attended": session["parties"],
                 "rights_told": True,
                 "identity_checked": True,
                 "false_mediation_warned": True,

@@ -10,6 +10,7 @@ import sys
 import time
 import uuid
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -45,9 +46,10 @@ class Task:
         return answer
 
     def failed(self, answer: Answer) -> None:
-        """Count what was refused, by status and code."""
+        """Count what was refused, by status, code and what is said of it."""
         try:
-            code = f"{answer.status} {answer.json().get('code')}"
+            said = answer.json()
+            code = f"{answer.status} {said.get('code')}: {said.get('detail') or said.get('title')}"
         except ValueError:
             code = str(answer.status)
         self.failures[code] = self.failures.get(code, 0) + 1
@@ -123,21 +125,38 @@ async def visible(task: Task) -> dict[str, Any]:
 
 
 class Ends:
-    """How many cases have come through: offers in the queue, and the sender's numbered feed."""
+    """How many cases have come through: offers in the queue, and the sender's numbered feed.
+
+    Looks at what is new only: a count of everything would be part of what is measured.
+    """
 
     def __init__(self, mediation: asyncpg.Connection, notification: asyncpg.Connection) -> None:
         self.mediation = mediation
         self.notification = notification
+        self._offers = self._feed = self._read_until = 0
+        self._since: datetime | None = None
 
     async def counts(self, connection: str) -> tuple[int, int]:
-        """Offers in queues, and offers in the sender's numbered feed."""
-        offers = await self.mediation.fetchval("SELECT count(*) FROM assignment")
-        feed = await self.notification.fetchval(
-            """SELECT count(*) FROM feed_entry WHERE connection = $1 AND feed_sequence IS NOT NULL
-                 AND type = 'liandiao.assignment.offered.v1'""",
-            connection,
+        """Offers in queues, and offers in the sender's numbered feed, since the first call."""
+        if self._since is None:
+            self._since = await self.mediation.fetchval("SELECT clock_timestamp()")
+            self._read_until = await self.notification.fetchval(
+                "SELECT coalesce(max(feed_sequence), 0) FROM feed_entry WHERE connection = $1",
+                connection,
+            )
+        self._offers = await self.mediation.fetchval(
+            "SELECT count(*) FROM assignment WHERE offered_at > $1", self._since
         )
-        return offers, feed
+        row = await self.notification.fetchrow(
+            """SELECT coalesce(max(feed_sequence), $2) AS last,
+                 count(*) FILTER (WHERE type = 'liandiao.assignment.offered.v1') AS offers
+               FROM feed_entry WHERE connection = $1 AND feed_sequence > $2""",
+            connection,
+            self._read_until,
+        )
+        self._read_until = row["last"]
+        self._feed += row["offers"]
+        return self._offers, self._feed
 
 
 async def pipeline(task: Task) -> dict[str, Any]:
@@ -279,7 +298,55 @@ async def lifecycle(task: Task) -> dict[str, Any]:
     }
 
 
-KINDS = {"posts": posts, "visible": visible, "pipeline": pipeline, "lifecycle": lifecycle}
+async def reads(task: Task) -> dict[str, Any]:
+    """Closed loop of reads, one kind after the other: what a desk and a court's system look at."""
+    given = task.given
+    centre = Wire(given["mediation"], given["centre_token"])
+    feed = Wire(given["notification"], given["court_token"])
+    chance = random.Random(11)
+    intake = await asyncpg.connect(given["intake_url"])
+    cases = [
+        str(row["case_id"])
+        for row in await intake.fetch(
+            "SELECT case_id FROM case_file ORDER BY md5(case_id::text) LIMIT 500"
+        )
+    ]
+    await intake.close()
+    last = int(given["feed_last"])
+
+    def feed_page() -> str:
+        after = chance.randrange(int(given["feed_first"]), max(int(given["feed_first"]) + 1, last))
+        return f"/v1/feeds/{given['connection']}?after={after:010d}&limit=50"
+
+    kinds: dict[str, tuple[Wire, Any]] = {
+        "queue page": (centre, lambda: "/v1/queue?state=offered&limit=20"),
+        "case": (task.court, lambda: f"/v1/cases/{chance.choice(cases)}"),
+        "case list": (task.court, lambda: "/v1/cases?limit=20"),
+        "timeline": (task.court, lambda: f"/v1/cases/{chance.choice(cases)}/timeline?limit=20"),
+        "feed page": (feed, feed_page),
+    }
+    took: dict[str, list[float]] = {name: [] for name in kinds}
+    for name, (wire, path) in kinds.items():
+        end = time.monotonic() + task.seconds / len(kinds)
+        for warm in range(10_000):
+            if time.monotonic() > end:
+                break
+            before = time.perf_counter()
+            answer = await wire.request("GET", path())
+            if answer.status != 200:
+                task.failed(answer)
+            elif warm >= 5:
+                took[name].append(time.perf_counter() - before)
+    return {"reads": took}
+
+
+KINDS = {
+    "reads": reads,
+    "posts": posts,
+    "visible": visible,
+    "pipeline": pipeline,
+    "lifecycle": lifecycle,
+}
 
 
 async def main() -> None:
