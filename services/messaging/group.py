@@ -157,6 +157,7 @@ class GroupConsumer(ConsumerRebalanceListener, ABC):  # type: ignore[misc]
         )
         if not left:
             return
+        many = sum(map(len, left.values())) >= FETCH_RECORDS / 2
         slots = asyncio.Semaphore(PARTITIONS_AT_ONCE)
         await self._together(left)
 
@@ -172,7 +173,7 @@ class GroupConsumer(ConsumerRebalanceListener, ABC):  # type: ignore[misc]
             if isinstance(result, BaseException):
                 raise result
         await self._commit_to_kafka(client)
-        if self.gather_seconds:
+        if self.gather_seconds and not many:
             await asyncio.sleep(self.gather_seconds)
 
     def _to_do(
