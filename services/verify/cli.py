@@ -3,7 +3,7 @@
 import asyncio
 import os
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -47,7 +47,7 @@ def verify(
     def say(line: str) -> None:
         typer.echo(line, err=True)
 
-    more: dict[str, object] = {
+    more: dict[str, Any] = {
         "wait_seconds": wait_seconds if wait else 0.0,
         "allow_empty": frozenset(allow_empty or ()),
     }

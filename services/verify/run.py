@@ -82,8 +82,8 @@ def _database(
 
 def _kafka(known: Mapping[str, str]) -> dict[str, Any]:
     """Arguments for aiokafka: the administrator when there is one, else notification's user."""
-    shared = SharedSettings(
-        **{
+    shared = SharedSettings.model_validate(
+        {
             name: known[name]
             for name in (
                 "KAFKA_BOOTSTRAP_SERVERS",

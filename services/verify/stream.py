@@ -119,7 +119,7 @@ async def _partition(look: Look, done: Pass, place: TopicPartition, begin: int, 
 async def _by_offset(databases: Databases, place: TopicPartition) -> AsyncIterator[Any]:
     """The rows of all four services that are stamped with this partition, by offset."""
     streams = {name: databases.rows(name, _ROWS, place.topic, place.partition) for name in NAMES}
-    heads = {name: await anext(stream, None) for name, stream in streams.items()}
+    heads: dict[str, Any] = {name: await anext(s, None) for name, s in streams.items()}
     while waiting := [name for name, row in heads.items() if row is not None]:
         name = min(waiting, key=lambda each: heads[each]["offset"])
         yield heads[name]

@@ -68,6 +68,8 @@ async def opened(options: Mapping[str, Any]) -> AsyncIterator[Topics]:
         enable_auto_commit=False,
         auto_offset_reset="none",
         isolation_level="read_committed",
+        # A fetch that waits at the end of one partition holds up the next one.
+        fetch_max_wait_ms=20,
         fetch_max_bytes=16 * 1024 * 1024,
         max_partition_fetch_bytes=4 * 1024 * 1024,
     )
