@@ -31,6 +31,9 @@ def verify(
         list[str] | None,
         typer.Option(help="an invariant that may find nothing to look at, by name"),
     ] = None,
+    only: Annotated[
+        list[str] | None, typer.Option(help="look at this invariant alone, by name; repeatable")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="the report as JSON")] = False,
 ) -> None:
     """Check from outside that no promise was broken: HTTP logs, databases and topics.
@@ -40,7 +43,7 @@ def verify(
     """
     from services.verify import TITLES, CannotLook, Run, examine
 
-    if unknown := set(allow_empty or ()) - TITLES.keys():
+    if unknown := {*(allow_empty or ()), *(only or ())} - TITLES.keys():
         typer.echo(f"no invariant is called {', '.join(unknown)}: {', '.join(TITLES)}", err=True)
         raise typer.Exit(2)
 
@@ -50,6 +53,7 @@ def verify(
     more: dict[str, Any] = {
         "wait_seconds": wait_seconds if wait else 0.0,
         "allow_empty": frozenset(allow_empty or ()),
+        "only": frozenset(only or ()),
     }
     try:
         if http_log:

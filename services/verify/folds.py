@@ -1,17 +1,19 @@
 """State is the fold of the events: every service's rows against the life its events tell."""
 
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
 import orjson
 
 from services.clock import wire
 from services.verify.databases import side_by_side
+from services.verify.holders import differences as of_holder
 from services.verify.life import Life, Said, live
 from services.verify.look import Look
 from services.verify.report import Checked
 from services.verify.run import NAMES
 
+REGISTERED: Final = "liandiao.case.registered.v1"
 Rows = Mapping[str, list[Any]]
 Difference = tuple[str, str]
 
@@ -66,15 +68,35 @@ _STATE: Final[dict[str, tuple[str, str]]] = {
 }
 
 
-async def lives(look: Look) -> AsyncIterator[tuple[Life, Rows]]:
-    """Each case's life from the four outboxes, with every row about it; one case in memory."""
+async def check(look: Look, done: Checked, holders: Checked) -> None:
+    """Fold each case once; what it says of the holder goes to ``holders``."""
     found = look.databases
-    streams = {_events_of(name): found.rows(name, _EVENTS, look.run.cases_topic) for name in NAMES}
+    streams = {_events_of(n): found.rows(n, _EVENTS, look.run.cases_topic) for n in NAMES}
     streams |= {name: found.rows(*statement) for name, statement in _STATE.items()}
-    async for case_id, group in side_by_side(streams, "key"):
-        events = [_said(name, row) for name in NAMES for row in group[_events_of(name)]]
-        if any(event.type == "liandiao.case.registered.v1" for event in events) or group["file"]:
-            yield live(case_id, events), group
+    async for case_id, rows in side_by_side(streams, "key"):
+        try:
+            events = [_said(name, row) for name in NAMES for row in rows[_events_of(name)]]
+            if any(event.type == REGISTERED for event in events) or rows["file"]:
+                _compare(live(case_id, events), rows, done, holders)
+        except (KeyError, TypeError, ValueError) as error:
+            done.items += 1
+            done.found(
+                f"the events of the case cannot be folded: {error!r}",
+                "an event's data was changed: compare its outbox row with the topic",
+                case_id=case_id,
+            )
+
+
+def _compare(life: Life, rows: Rows, done: Checked, holders: Checked) -> None:
+    done.items += 1
+    holders.items += 1
+    for message, event_id in life.faults:
+        target = holders if "held the case" in message else done
+        target.found(message, _TWICE, case_id=life.case_id, event_id=event_id)
+    for service, message in _differences(life, rows):
+        done.found(message, _STATE_REMEDY, service=service, case_id=life.case_id)
+    for message in of_holder(life, rows):
+        holders.found(message, _HOLDER_REMEDY, service="intake", case_id=life.case_id)
 
 
 def _events_of(name: str) -> str:
@@ -91,22 +113,6 @@ def _said(source: str, row: Any) -> Said:
         row["type"],
         orjson.loads(row["data"]),
     )
-
-
-async def check(look: Look, done: Checked, holders: Checked) -> None:
-    """Fold each case once; what it says of the holder goes to ``holders``."""
-    from services.verify.holders import differences as of_holder
-
-    async for life, rows in lives(look):
-        done.items += 1
-        holders.items += 1
-        for message, event_id in life.faults:
-            target = holders if "held the case" in message else done
-            target.found(message, _TWICE, case_id=life.case_id, event_id=event_id)
-        for service, message in _differences(life, rows):
-            done.found(message, _STATE_REMEDY, service=service, case_id=life.case_id)
-        for message in of_holder(life, rows):
-            holders.found(message, _HOLDER_REMEDY, service="intake", case_id=life.case_id)
 
 
 _TWICE: Final = "one act had two effects, or an act the state did not allow: look at both events"

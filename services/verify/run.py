@@ -30,6 +30,8 @@ class Run:
     canaries: tuple[str, ...] = ()
     wait_seconds: float = 120.0
     allow_empty: frozenset[str] = field(default_factory=frozenset)
+    # Names of invariants; empty means all.
+    only: frozenset[str] = field(default_factory=frozenset)
 
     @classmethod
     def of_home(cls, home: Path, environ: Mapping[str, str] = os.environ, **more: Any) -> "Run":

@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 import asyncpg
 import pytest
 from aiokafka import AIOKafkaProducer
+from aiokafka.admin import AIOKafkaAdminClient
 
 from services import topics as kafka_topics
 from services.client import Stack
@@ -112,6 +113,7 @@ class World:
 
     frozen: Frozen
     run: Run
+    topics: list[str] = field(default_factory=list)
 
     async def sql(self, service: str, *statements: str) -> None:
         """Do to a database what nobody may: constraints and triggers do not hold us back."""
@@ -131,13 +133,14 @@ class World:
         finally:
             await db.close()
 
-    async def look(self, **more: Any) -> Report:
-        """What the checker finds now."""
-        return await examine(replace(self.run, **more))
+    async def look(self, *only: str, **more: Any) -> Report:
+        """What the checker finds now; with names, of these invariants alone."""
+        return await examine(replace(self.run, only=frozenset(only), **more))
 
     async def copy_cases(self, change: Any = None) -> str:
         """``cases`` under another name, changed by ``change(partition, records)``."""
         name = f"cases.verify.{next(self.frozen.numbers)}"
+        self.topics.append(name)
         self.frozen.cluster.apply_topics([kafka_topics.Topic(name, 24, {})])
         producer = AIOKafkaProducer(**self.run.kafka, acks="all")
         async with topics.opened(self.run.kafka) as stream:
@@ -168,6 +171,17 @@ class World:
         return name
 
 
+async def _delete(run: Run, names: list[str]) -> None:
+    """Topics that were spoiled are not found by the next test."""
+    if names:
+        admin = AIOKafkaAdminClient(**run.kafka)
+        await admin.start()
+        try:
+            await admin.delete_topics(names)
+        finally:
+            await admin.close()
+
+
 @pytest.fixture
 async def world(frozen: Frozen) -> AsyncIterator[World]:
     """A copy of the four databases, thrown away afterwards."""
@@ -181,7 +195,9 @@ async def world(frozen: Frozen) -> AsyncIterator[World]:
             await admin.execute(f"CREATE DATABASE {name} TEMPLATE {source} STRATEGY file_copy")
             made.append(name)
             urls[service] = url.rsplit("/", 1)[0] + f"/{name}"
-        yield World(frozen, replace(frozen.run, databases=urls))
+        made_world = World(frozen, replace(frozen.run, databases=urls))
+        yield made_world
+        await _delete(frozen.run, made_world.topics)
     finally:
         for name in made:
             await admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
