@@ -445,8 +445,8 @@ async def test_two_open_turns_are_named(world: World) -> None:
     await world.sql("routing", "DROP INDEX uq_assignment_one_open_turn")
     await world.sql(
         "routing",
-        """INSERT INTO assignment SELECT (jsonb_populate_record(a, jsonb_build_object(
-             'id', gen_random_uuid(), 'ordinal', n, 'state', 'offered'))).*
+        """INSERT INTO assignment SELECT (jsonb_populate_record(NULL::assignment, to_jsonb(a) ||
+             jsonb_build_object('id', gen_random_uuid(), 'ordinal', n, 'state', 'offered'))).*
            FROM (SELECT * FROM assignment LIMIT 1) a, generate_series(8, 9) n""",
     )
 
