@@ -44,17 +44,12 @@ async def under_way(run: Run, found: Databases, places: Places) -> dict[str, int
                 behind += max(0, end - at.get(place.partition, begin))
         if behind:
             left[f"{name} behind"] = behind
-    numbered = await found.one(
-        "notification", "SELECT count(*) FROM feed_entry WHERE feed_sequence IS NULL"
-    )
-    if numbered:
-        left["notification unnumbered"] = numbered
     topics_there = {place.topic for place in places}
     for row in await found.all(
         "notification",
         """SELECT connection, max(feed_sequence) - coalesce((SELECT d.feed_sequence
              FROM feed_delivery d WHERE d.connection = f.connection), 0) AS left
-           FROM feed_entry f WHERE feed_sequence IS NOT NULL GROUP BY connection""",
+           FROM feed_entry f GROUP BY connection""",
     ):
         if row["left"] and f"agency.{row['connection']}.out" in topics_there:
             left[f"feed of {row['connection']}"] = row["left"]

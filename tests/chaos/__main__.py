@@ -26,8 +26,9 @@ from services.verify import CannotLook, Report, Run, examine
 from tests.chaos.driver import Lives, Load
 from tests.chaos.faults import Faults
 from tests.chaos.proxy import Proxies
-from tests.chaos.stack import KAFKA, POSTGRES, ProxiedStack
+from tests.chaos.stack import ProxiedStack
 from tests.e2e.running import free_base
+from tests.fixtures.servers import free_ports
 
 QUIET_SECONDS = 240.0
 
@@ -54,12 +55,9 @@ def save_metrics(client: Stack, folder: Path) -> None:
         (folder / f"metrics-{name}.txt").write_text(page.text, encoding="utf-8")
 
 
-def play(stack: ProxiedStack, proxies: Proxies, base: int, given: argparse.Namespace) -> Report:
-    """The whole run against a started stack; answers the checker's report."""
-    places = {
-        "kafka": proxies.open(base + 11, base + 5),
-        "postgres": proxies.open(base + 12, base + 7),
-    }
+def play(stack: ProxiedStack, proxies: Proxies, given: argparse.Namespace) -> Report:
+    """The whole run, the stack's start included; answers the checker's report."""
+    places = {name: proxies.open(port, target) for name, (port, target) in stack.places.items()}
     stack.start()
     home = stack.home
     client = Stack(home / "stack.json", http_log=home / "logs" / "http-chaos.jsonl")
@@ -114,12 +112,11 @@ def main() -> int:
     home = given.home or Path(tempfile.mkdtemp(prefix="liandiao-chaos-"))
     home.mkdir(parents=True, exist_ok=True)
     home.chmod(0o755)
-    base = free_base()
     say(f"seed {given.seed}: {given.minutes} minutes, {given.rate} cases a second, in {home}")
     proxies = Proxies()
-    stack = ProxiedStack(home, base, {KAFKA: base + 11, POSTGRES: base + 12})
+    stack = ProxiedStack(home, free_base(), free_ports(2))
     try:
-        report = play(stack, proxies, base, given)
+        report = play(stack, proxies, given)
     except CannotLook as error:
         say(f"could not look: {error}")
         return 2

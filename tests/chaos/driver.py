@@ -211,7 +211,8 @@ class Load:
         end = time.monotonic() + seconds
         at = told = time.monotonic()
         room = threading.BoundedSemaphore(self.limit)
-        with ThreadPoolExecutor(self.limit) as pool:
+        pool = ThreadPoolExecutor(self.limit)
+        try:
             while (now := time.monotonic()) < end and not stop.is_set():
                 if now - told > 15:
                     told = now
@@ -225,6 +226,9 @@ class Load:
                     continue
                 self.started += 1
                 pool.submit(self._one, self._way()).add_done_callback(lambda _: room.release())
+            pool.shutdown(wait=True)
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
         say(f"load: {self.started} begun, {dict(self.ended)}")
 
     def _way(self) -> str:

@@ -6,11 +6,11 @@ directly. Kafka tells everybody the proxy's address, so that nobody passes it by
 
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from services.stack import supervisor
+from services.stack import layout, supervisor
 from services.stack.kafka import Kafka
 from services.stack.layout import Settings
 from services.stack.postgres import Postgres
@@ -57,13 +57,21 @@ class ProxiedSupervisor(supervisor.Supervisor):
 
 
 class ProxiedStack(RunningStack):
-    """A running stack behind two proxies, given by their ports."""
+    """A running stack behind two proxies; ``places`` says which port leads where."""
 
     command_line = ("tests.chaos.stack",)
 
-    def __init__(self, home: Path, base: int, proxies: Mapping[str, int]) -> None:
+    def __init__(self, home: Path, base: int, proxies: Sequence[int]) -> None:
         super().__init__(home, base)
-        self.environ |= {name: str(port) for name, port in proxies.items()}
+        there = layout.ports({"LIANDIAO_PORT_BASE": str(base)})
+        self.places = {
+            name: (port, there[name])
+            for name, port in zip(("kafka", "postgres"), proxies, strict=True)
+        }
+        self.environ |= {
+            variable: str(self.places[name][0])
+            for variable, name in ((KAFKA, "kafka"), (POSTGRES, "postgres"))
+        }
 
 
 if __name__ == "__main__":

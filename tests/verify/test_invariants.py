@@ -415,7 +415,7 @@ async def test_a_number_cut_out_of_a_feed_is_named(world: World) -> None:
                FROM feed_entry ORDER BY feed_sequence DESC LIMIT 1""",
             "and ends at number",
         ),
-        ("UPDATE feed_entry SET feed_sequence = NULL WHERE feed_sequence = 1", "has no number"),
+        ("UPDATE feed_head SET feed_sequence = feed_sequence - 1", "the head of the feed of"),
     ],
 )
 async def test_feed_table_and_topic_must_be_the_same(
