@@ -21,6 +21,8 @@ from tests.chaos.stack import ProxiedStack
 SERVICES: Final = ("intake", "routing", "mediation", "notification")
 KILLED: Final = (*SERVICES, "kafka", "postgres")
 STOPPED: Final = (*SERVICES, "kafka")
+# Between two faults; shorter, and hardly a case goes on.
+PAUSE_SECONDS: Final = (2.0, 12.0)
 
 
 class Faults:
@@ -60,7 +62,7 @@ class Faults:
         end = time.monotonic() + seconds
         names, weights = list(self.kinds), [weight for weight, _ in self.kinds.values()]
         try:
-            while time.monotonic() < end and not stop.wait(self.chance.uniform(1.5, 7)):
+            while time.monotonic() < end and not stop.wait(self.chance.uniform(*PAUSE_SECONDS)):
                 name = self.chance.choices(names, weights)[0]
                 self.counts[name] = self.counts.get(name, 0) + 1
                 try:
