@@ -12,6 +12,7 @@ from services.verify import (
     acknowledged,
     audit,
     canaries,
+    commands,
     effects,
     feeds,
     folds,
@@ -37,6 +38,7 @@ TITLES: Final = {
     "folds": "state is the fold of the events",
     "feeds": "feeds are numbered 1..n; topic and table are the same",
     "holders": "exactly one holder at every instant",
+    "commands": "every command by Kafka is answered exactly once",
     "audit": "the audit chain holds; one entry per act",
     "canaries": "no personal data outside its places",
 }
@@ -74,6 +76,7 @@ async def examine(run: Run, say: Callable[[str], None] = _silent) -> Report:
             (("effects",), effects.check),
             (("folds", "holders"), folds.check),
             (("feeds",), feeds.check),
+            (("commands",), commands.check),
             (("audit",), audit.check),
             (("acknowledged",), acknowledged.check),
             (("canaries",), canaries.check),

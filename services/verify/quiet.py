@@ -42,6 +42,15 @@ async def under_way(run: Run, found: Databases, places: Places) -> dict[str, int
         for place, (begin, end) in places.items():
             if place.topic == run.cases_topic and end > begin:
                 behind += max(0, end - at.get(place.partition, begin))
+        ends = {(place.topic, place.partition): end for place, (_, end) in places.items()}
+        for row in await found.all(
+            name,
+            """SELECT topic, partition, next_offset FROM position
+               WHERE consumer = $1 AND generation = $2""",
+            f"{name}.commands",
+            run.generation,
+        ):
+            behind += max(0, ends.get((row["topic"], row["partition"]), 0) - row["next_offset"])
         if behind:
             left[f"{name} behind"] = behind
     topics_there = {place.topic for place in places}

@@ -3,6 +3,8 @@
 It knows what a client knows: the small client of ``services.client`` and the play's steps.
 """
 
+import asyncio
+import json
 import random
 import threading
 import time
@@ -14,16 +16,27 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 import httpx
+from aiokafka.errors import KafkaError
 
 from services.client import Client, Refused, Stack
 from services.clock import SHANGHAI
-from services.play import COURT, POLICE, Play, fresh, wall_promises
+from services.play import (
+    COURT,
+    POLICE,
+    Play,
+    fresh,
+    read_answer,
+    seal,
+    send_command,
+    wall_promises,
+)
 from tests.chaos.people import People
 
 SAMPLES: Final = {COURT: "court_pre-loan-between-friends.json", POLICE: "police-boundary-wall.json"}
 # How lives go, and how often.
 WAYS: Final = {
-    "agree": 50,
+    "agree": 42,
+    "stream": 8,
     "return": 15,
     "leave": 10,
     "refuse": 7,
@@ -79,9 +92,9 @@ class Lives(Play):
     def live(self, way: str) -> str:
         """One case, its way; answers how it ended. Raises ``Refused`` and ``TimeoutError``."""
         # Who returns a police case leaves it to be settled; a court's goes to the next body.
-        senders = (COURT,) if way == "return" else (COURT, POLICE)
+        senders = {"return": (COURT,), "stream": (POLICE,)}.get(way, (COURT, POLICE))
         sender = self.client(self.chance.choice(senders))
-        case = self.post(sender)
+        case = self.submit(sender) if way == "stream" else self.post(sender)
         if way == "correct":
             self.correct(sender, case)
         offer = self.offered(sender, case["case_id"], 1)
@@ -113,8 +126,8 @@ class Lives(Play):
 
     # -- the steps that the play has not -------------------------------------------------------
 
-    def post(self, sender: Client) -> dict[str, Any]:
-        """A dispute with people who exist nowhere else."""
+    def referral(self, sender: Client) -> dict[str, Any]:
+        """A dispute of people who exist nowhere else, under a number nobody has used."""
         with self._lock:
             self._number += 1
             number = self._number
@@ -125,8 +138,41 @@ class Lives(Play):
             reference = f"J33068152{self.mark}{number:05d}"
         referral = fresh(SAMPLES[sender.organisation], sender.organisation, reference)
         self.people.into(referral)
-        answer: dict[str, Any] = sender.post("intake", "/v1/referrals", referral)
+        return referral
+
+    def post(self, sender: Client) -> dict[str, Any]:
+        """A referral by REST."""
+        answer: dict[str, Any] = sender.post("intake", "/v1/referrals", self.referral(sender))
         return answer
+
+    def submit(self, sender: Client) -> dict[str, Any]:
+        """A sealed referral by Kafka; sent again, as another command, while nobody answers."""
+        referral = self.referral(sender)
+        key = sender.get("intake", "/v1/sealing-keys")["keys"][-1]
+        sealed = seal(json.dumps(referral, ensure_ascii=False).encode(), key)
+        source = referral["source"]
+        data = {
+            "organisation": source["organisation"],
+            "reference": source["reference"],
+            "sealed": sealed,
+        }
+
+        async def ask() -> dict[str, Any]:
+            command = await send_command(self.stack, sender, "referral.submit", data)
+            return await read_answer(self.stack, sender, command, seconds=30)
+
+        end = time.monotonic() + self.patience_seconds
+        while True:
+            try:
+                answer = asyncio.run(ask())
+                break
+            except (KafkaError, OSError, TimeoutError):
+                if time.monotonic() > end:
+                    raise
+                time.sleep(1)
+        if answer["outcome"] != "accepted":
+            raise RuntimeError(f"the command was refused: {answer['problem']['code']}")
+        return {**answer, "case_id": answer.get("answered_case_id") or answer["case_id"]}
 
     def correct(self, sender: Client, case: dict[str, Any]) -> None:
         """The sender corrects the sum."""
@@ -240,7 +286,7 @@ class Load:
         except Refused as error:
             end = f"refused: {error.answer.status_code} {error.problem.get('code')}"
             self.faults.append(str(error))
-        except (httpx.HTTPError, TimeoutError, RuntimeError) as error:
+        except (httpx.HTTPError, KafkaError, OSError, TimeoutError, RuntimeError) as error:
             end = type(error).__name__
             self.faults.append(f"{end} {error}")
         except AssertionError as error:

@@ -147,7 +147,7 @@ async def test_an_event_with_two_effects_is_named(world: World) -> None:
         ),
         (
             "intake",
-            "UPDATE timeline_entry SET event_id = gen_random_uuid()",
+            "UPDATE timeline_entry SET event_id = gen_random_uuid() WHERE id = 1",
             "about an event that nobody has",
         ),
     ],
@@ -475,6 +475,48 @@ async def test_an_acceptance_while_another_holds_is_named(world: World) -> None:
     )
 
     assert one(await world.look("holders"), "holders", "held the case")
+
+
+# -- commands ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("service", "statement", "words"),
+    [
+        ("intake", "DELETE FROM command", "was answered 0 times, by nobody"),
+        (
+            "intake",
+            "DELETE FROM outbox WHERE type LIKE '%command.answered%'",
+            "is not in the outbox",
+        ),
+        (
+            "notification",
+            "DELETE FROM feed_entry WHERE type LIKE '%command.answered%'",
+            "is not in the feed of",
+        ),
+    ],
+)
+async def test_a_command_without_its_one_answer_is_named(
+    world: World, service: str, statement: str, words: str
+) -> None:
+    await world.sql(service, statement)
+
+    found = one(await world.look("commands"), "commands", words)
+
+    assert found.topic == "agency.o-330681-ps-0002.in"
+    assert found.offset is not None
+
+
+async def test_a_command_with_two_answers_is_named(world: World) -> None:
+    answered = await world.one("intake", "SELECT connection || ' ' || command_id FROM command")
+    connection, command = answered.split()
+    await world.sql(
+        "routing",
+        f"""INSERT INTO command (connection, command_id, type, outcome, event_id)
+            VALUES ('{connection}', '{command}', 'x', 'accepted', gen_random_uuid())""",
+    )
+
+    assert one(await world.look("commands"), "commands", "2 times, by intake, routing")
 
 
 # -- audit ---------------------------------------------------------------------------------------
