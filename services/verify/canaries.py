@@ -48,6 +48,9 @@ class Scanner:
         parts = [("key", record.key), ("value", record.value)]
         parts += [(f"header {name}", value) for name, value in record.headers]
         directory = record.topic == "directory"
+        whole = b"\n".join(data or b"" for _, data in parts)
+        if next(self.hits(whole, patterns=not directory), None) is None:
+            return
         for name, data in parts:
             for what, _ in self.hits(data or b"", patterns=not directory):
                 self.done.found(
@@ -98,23 +101,30 @@ class _Rows:
         self._service = service
         self._table = table
         self._patterns = table not in DIRECTORY
-        self._rest = b""
+        self._waiting: list[bytes] = []
+        self._bytes = 0
 
     async def take(self, data: bytes) -> None:
-        """The next bytes of the dump."""
-        whole, newline, rest = (self._rest + data).rpartition(b"\n")
-        self._rest = rest
-        if newline:
-            self._scanner.done.items += whole.count(b"\n") + 1
-            for what, place in self._scanner.hits(whole, patterns=self._patterns):
-                row = whole[whole.rfind(b"\n", 0, place) + 1 :]
-                id_ = _ID.match(row)
-                self._scanner.done.found(
-                    f"{what} in table {self._table}"
-                    + (f", row {id_.group().decode()}" if id_ else ""),
-                    REMEDY,
-                    service=self._service,
-                )
+        """The next bytes of the dump; searched when there are enough of them."""
+        self._waiting.append(data)
+        self._bytes += len(data)
+        if self._bytes >= CHUNK_BYTES:
+            self.search(last=False)
+
+    def search(self, *, last: bool) -> None:
+        """Search the whole rows that have come; at the end, all that is left."""
+        data = b"".join(self._waiting)
+        end = len(data) if last else data.rfind(b"\n") + 1
+        self._waiting, self._bytes = [data[end:]], len(data) - end
+        rows = data[:end]
+        self._scanner.done.items += rows.count(b"\n")
+        for what, place in self._scanner.hits(rows, patterns=self._patterns):
+            id_ = _ID.match(rows, rows.rfind(b"\n", 0, place) + 1)
+            self._scanner.done.found(
+                f"{what} in table {self._table}" + (f", row {id_.group().decode()}" if id_ else ""),
+                REMEDY,
+                service=self._service,
+            )
 
 
 async def check(look: "Look", done: Checked) -> None:
@@ -144,6 +154,8 @@ async def _tables(found: Databases, name: str, look: Scanner) -> None:
         name, "SELECT tablename FROM pg_tables WHERE schemaname = 'public' ORDER BY tablename"
     )
     for row in tables:
-        await found.dump(name, row["tablename"], _Rows(look, name, row["tablename"]).take)
+        rows = _Rows(look, name, row["tablename"])
+        await found.dump(name, row["tablename"], rows.take)
+        rows.search(last=True)
     if not await found.sees_everything(name):
         look.done.note(f"{name}: row-level security hides rows from this role; not searched")
