@@ -5,7 +5,7 @@ PY := .venv/bin/python
 DEMO ?= yes
 export MAKE_TARGET = $(MAKECMDGOALS)
 
-.PHONY: help setup venv-run check test test-fast run bench migrate schemas lint fmt lock
+.PHONY: help setup venv-run check test test-fast run verify chaos bench migrate schemas lint fmt lock
 
 help: ## Show this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
@@ -45,6 +45,12 @@ migrate: venv-run ## Bring the databases named in the environment to the newest 
 
 schemas: venv-run ## Write docs/contracts from the code
 	@$(PY) -m services schemas
+
+verify: venv-run ## Check from outside that the stack here kept every promise (docs/verify.md)
+	@$(PY) -m services verify
+
+chaos: setup ## Load and random faults for MINUTES=n (SEED=n repeats a run), then verify
+	@$(PY) -m tests.chaos --minutes $(or $(MINUTES),5) $(if $(SEED),--seed $(SEED))
 
 bench: setup ## Measure this machine (minutes) and write docs/performance.md
 	@$(PY) -m bench

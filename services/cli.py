@@ -368,8 +368,10 @@ def _names() -> tuple[str, ...]:
 
 def _mount_stack() -> None:
     from services.stack.cli import register
+    from services.verify.cli import register as register_verify
 
     register(app)
+    register_verify(app)
 
 
 _mount_stack()

@@ -9,6 +9,8 @@ from uuid import uuid4
 
 import httpx
 
+from services.http_log import HttpLog
+
 PATIENCE_SECONDS = 120
 
 
@@ -29,12 +31,26 @@ class Refused(Exception):
         self.problem = problem
 
 
+def asks_again(answer: httpx.Response) -> bool:
+    """Whether the same request may be sent again: behind, too many, or under way elsewhere."""
+    if answer.status_code in (429, 503):
+        return True
+    if answer.status_code != 409:
+        return False
+    try:
+        return bool(answer.json().get("code") == "idempotency-in-progress")
+    except ValueError:
+        return False
+
+
 class Stack:
     """What ``.liandiao/stack.json`` says: where everything is, and every client."""
 
-    def __init__(self, file: Path) -> None:
+    def __init__(self, file: Path, http_log: Path | None = None) -> None:
         self.description: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
         self.http = httpx.Client(timeout=30, trust_env=False)
+        # What ``liandiao verify`` holds the services to; reads are not written down.
+        self.log = HttpLog(http_log) if http_log is not None else None
 
     def url(self, service: str) -> str:
         """Base URL of a service."""
@@ -50,6 +66,8 @@ class Stack:
     def close(self) -> None:
         """Close the connections."""
         self.http.close()
+        if self.log is not None:
+            self.log.close()
 
 
 class Client:
@@ -83,9 +101,7 @@ class Client:
         while True:
             try:
                 headers = {"Authorization": f"Bearer {self.token()}", **more}
-                answer = self.stack.http.request(
-                    method, self.stack.url(service) + path, headers=headers, **given
-                )
+                answer = self._send(method, service, path, headers=headers, **given)
             except (httpx.TransportError, Refused) as error:
                 if isinstance(error, Refused) and error.answer.status_code != 503:
                     raise
@@ -93,10 +109,24 @@ class Client:
                     raise
                 time.sleep(0.3)
                 continue
-            if answer.status_code == 503 and time.monotonic() < end:
+            if asks_again(answer) and time.monotonic() < end:
                 time.sleep(float(answer.headers.get("Retry-After", "1")))
                 continue
             return answer
+
+    def _send(self, method: str, service: str, path: str, **given: Any) -> httpx.Response:
+        """One attempt, written down when it may change something."""
+        request = self.stack.http.build_request(method, self.stack.url(service) + path, **given)
+        log = self.stack.log if method != "GET" else None
+        try:
+            answer = self.stack.http.send(request)
+        except httpx.TransportError as error:
+            if log is not None:
+                log.write(service, request, None, fault=type(error).__name__)
+            raise
+        if log is not None:
+            log.write(service, request, answer)
+        return answer
 
     def get(self, service: str, path: str, **params: Any) -> Any:
         """The JSON of a GET. Raises ``Refused``."""

@@ -532,7 +532,7 @@ def main() -> int:
     if not file.exists():
         say("Nothing runs here yet: start it with make run.")
         return 1
-    stack = Stack(file)
+    stack = Stack(file, http_log=file.parent / "logs" / "http-play.jsonl")
     try:
         Play(stack).run()
     except (Refused, RuntimeError, TimeoutError, httpx.HTTPError) as error:

@@ -35,7 +35,8 @@ class Stop(BaseException):
     """Somebody asked us to stop."""
 
 
-def _settings(environ: Mapping[str, str], home: Home) -> Settings:
+def read_settings(environ: Mapping[str, str], home: Home) -> Settings:
+    """What the data folder and the environment say; makes secrets and clients the first time."""
     installation = home.read("installation.json")
     if installation is None:
         asked = environ.get("LIANDIAO_TEST_INSTALLATION", "yes").lower()
@@ -107,7 +108,7 @@ class Supervisor:
     # -- starting ------------------------------------------------------------------------------
 
     def _start(self) -> None:
-        settings = self.settings = _settings(self.environ, self.home)
+        settings = self.settings = self._settings()
         self.postgres = self._postgres() if settings.own_postgres else None
         new = self.postgres is not None and self.postgres.is_new
         check_disk(self.home.path, FIRST_MEGABYTES if new else LATER_MEGABYTES)
@@ -124,6 +125,9 @@ class Supervisor:
                 environ=settings.child(service, self.postgres),
             )
         tell("The four services start.")
+
+    def _settings(self) -> Settings:
+        return read_settings(self.environ, self.home)
 
     def _wanted_ports(self) -> dict[str, int]:
         ours = dict(self.settings.ports)

@@ -37,6 +37,8 @@ def _free(port: int) -> bool:
 class RunningStack:
     """``make run DEMO=no`` in a folder of its own."""
 
+    command_line = ("services", "stack", "--no-play")
+
     def __init__(self, home: Path, base: int) -> None:
         self.home = home
         self.environ = {
@@ -54,7 +56,7 @@ class RunningStack:
         began = time.monotonic()
         output = (self.home / "supervisor.out").open("ab")
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "services", "stack", "--no-play"],
+            [sys.executable, "-m", *self.command_line],
             cwd=ROOT,
             env=self.environ,
             stdin=subprocess.DEVNULL,

@@ -1,0 +1,1 @@
+"""A steady load of whole lifecycles, random faults, and the outside checker's verdict."""

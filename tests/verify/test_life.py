@@ -1,0 +1,145 @@
+"""The checker's own model of a case: what its events say, and what they may not say."""
+
+from typing import Any
+
+import pytest
+
+from services.verify.life import Life, Said, live
+
+COURT, FIRST, SECOND = "330681-CT-0001", "330681-CM-0007", "330681-CE-0001"
+
+
+class Story:
+    """Events of one case, each source counting its own."""
+
+    def __init__(self) -> None:
+        self.events: list[Said] = []
+        self.says("intake", "case.registered", organisation=COURT, lane="court_pre")
+
+    def says(self, source: str, type_: str, *, episode: int = 1, **data: Any) -> "Story":
+        """One more event."""
+        sequence = 1 + sum(event.source == source for event in self.events)
+        id_ = f"{source}-{sequence}"
+        full = f"liandiao.{type_}.v1"
+        self.events.append(Said(id_, source, sequence, episode, full, data))
+        return self
+
+    def offered(self, turn: str, ordinal: int, organisation: str) -> "Story":
+        """Routing offers a turn."""
+        return self.says(
+            "routing",
+            "assignment.offered",
+            assignment_id=turn,
+            ordinal=ordinal,
+            organisation=organisation,
+        )
+
+    def accepted(self, turn: str, organisation: str) -> "Story":
+        """Mediation says that a turn was accepted."""
+        return self.says(
+            "mediation", "assignment.accepted", assignment_id=turn, organisation=organisation
+        )
+
+    def ended(self, turn: str, end: str) -> "Story":
+        """Mediation says that a turn ended."""
+        return self.says("mediation", "assignment.ended", assignment_id=turn, end=end)
+
+    def life(self) -> Life:
+        """What they say together."""
+        return live("c", self.events)
+
+
+def test_the_first_receiver_holds_until_somebody_accepts() -> None:
+    story = Story().offered("a", 1, FIRST)
+    assert story.life().holder == COURT
+
+    life = story.accepted("a", FIRST).life()
+
+    assert life.holders == [COURT, FIRST]
+    assert life.turns["a"].state == "accepted"
+    assert life.faults == []
+
+
+def test_a_return_gives_the_case_back_and_the_next_may_accept() -> None:
+    story = Story().offered("a", 1, FIRST)
+    story.says("mediation", "assignment.returned", assignment_id="a")
+    story.offered("b", 2, SECOND).accepted("b", SECOND)
+
+    life = story.life()
+
+    assert life.holders == [COURT, SECOND]
+    assert [turn.state for turn in life.turns.values()] == ["returned", "accepted"]
+    assert life.faults == []
+
+
+@pytest.mark.parametrize(
+    ("end", "holder"), [("completed", FIRST), ("failed", COURT), ("recalled", COURT)]
+)
+def test_who_holds_after_the_end_goes_by_how_it_ended(end: str, holder: str) -> None:
+    story = Story().offered("a", 1, FIRST).accepted("a", FIRST).ended("a", end)
+
+    assert story.life().holder == holder
+
+
+def test_an_acceptance_while_another_holds_is_a_fault() -> None:
+    story = Story().offered("a", 1, FIRST).accepted("a", FIRST)
+    story.offered("b", 2, SECOND).accepted("b", SECOND)
+
+    assert "accepted while 330681-CM-0007 held the case" in story.life().faults[0][0]
+
+
+def test_an_acceptance_of_what_nobody_offered_is_a_fault() -> None:
+    assert "nobody offered" in Story().accepted("a", FIRST).life().faults[0][0]
+
+
+@pytest.mark.parametrize(
+    ("source", "type_", "data"),
+    [
+        ("mediation", "session.held", {"session_id": "s"}),
+        ("mediation", "agreement.effective", {"agreement_id": "g", "mediation_id": "m"}),
+        ("mediation", "obligation.performed", {"obligation_id": "o"}),
+        ("intake", "case.closed", {"outcome": "withdrawn"}),
+        ("intake", "party.left", {"party_id": "p"}),
+    ],
+)
+def test_what_can_happen_once_is_a_fault_the_second_time(
+    source: str, type_: str, data: dict[str, str]
+) -> None:
+    story = Story().says(source, type_, **data)
+    assert story.life().faults == []
+
+    faults = story.says(source, type_, **data).life().faults
+
+    assert len(faults) == 1
+    assert faults[0][1] == story.events[-1].event_id
+
+
+def test_a_reopened_case_begins_anew_with_its_first_receiver() -> None:
+    story = Story().offered("a", 1, FIRST).accepted("a", FIRST).ended("a", "completed")
+    story.says("intake", "party.left", party_id="p")
+    story.says("intake", "case.closed", outcome="agreed_written")
+    story.says("intake", "case.reopened", episode=2, lane="pm")
+
+    life = story.life()
+
+    assert (life.episode, life.closed, life.outcome) == (2, False, None)
+    assert (life.lane, life.holder, life.left) == ("pm", COURT, set())
+    assert life.faults == []
+
+
+def test_sources_may_come_in_any_order() -> None:
+    story = Story().offered("a", 1, FIRST).accepted("a", FIRST).ended("a", "failed")
+    story.says("intake", "case.closed", outcome="refused")
+
+    assert live("c", reversed(story.events)) == story.life()
+
+
+def test_a_late_act_may_stop_a_fired_clock_without_a_word() -> None:
+    deadline = {"clock_id": "k", "due_at": "2026-12-01T16:00:00.000Z"}
+    story = Story().says("routing", "deadline.started", deadline=deadline)
+    story.says("routing", "deadline.missed", deadline=deadline)
+
+    life = story.life()
+
+    assert life.clocks["k"] == ("fired or stopped", "2026-12-01T16:00:00.000Z")
+    assert life.shown_clocks["k"][0] == "missed"
