@@ -95,7 +95,7 @@ async def submit_referral(
     if once.replayed:
         return await _first_answer(uow, AgencyScope(caller), UUID(once.resource_id))
     done = await handlers.submit_referral(
-        document, uow, organisations=caller.organisations, connection=caller.connection
+        document, uow, organisations=(caller.organisation,), connection=caller.connection
     )
     if done.replayed:
         response.headers["Idempotency-Replayed"] = "true"

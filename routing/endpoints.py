@@ -16,7 +16,7 @@ from routing.keys import signing_key
 from routing.model import Verdict
 from routing.rules import RULE_SET, explain, rule_set
 from services import problem
-from services.access import AgencyScope
+from services.access import EVERY_ROLE, AgencyScope
 from services.auth import TOKEN_SECONDS, Caller, sign
 from services.errors import (
     CaseClosedProblem,
@@ -384,11 +384,12 @@ async def _list(
     view: Any = dict,
     *,
     own: tuple[str, ...] = (),
+    roles: tuple[str, ...] = EVERY_ROLE,
 ) -> dict[str, Any]:
-    """A page of cases in which the caller takes part, or of rows that name it in ``own``."""
+    """A page of cases in which the caller has one of ``roles``, or of rows naming it in ``own``."""
     scope = " OR ".join(
         [
-            AgencyScope(caller).sql("t.case_id", 1),
+            AgencyScope(caller).sql("t.case_id", 1, roles),
             *(f"$1 = ANY(t.{c})" for c in own if c[-1] == "s"),
         ]
         + [f"t.{c} = $1" for c in own if c[-1] != "s"]
@@ -407,14 +408,21 @@ async def _list(
 
 
 async def _mine(
-    uow: UnitOfWork, caller: Caller, row: dict[str, Any] | None, *own: str
+    uow: UnitOfWork,
+    caller: Caller,
+    row: dict[str, Any] | None,
+    *own: str,
+    roles: tuple[str, ...] = EVERY_ROLE,
 ) -> dict[str, Any]:
-    """The row when the caller takes part in its case or is named by it. Raises ``NotFound``."""
+    """The row when the caller has one of ``roles`` in its case or is named by it.
+
+    Raises ``NotFound``.
+    """
     found = _found(row)
     named = {found[c] for c in own if isinstance(found[c], str)}
     named |= {code for c in own if isinstance(found[c], list) for code in found[c]}
     if caller.organisation not in named or not caller.organisation:
-        await AgencyScope(caller).require(uow, found["case_id"])
+        await AgencyScope(caller).require(uow, found["case_id"], roles)
     return found
 
 
@@ -552,6 +560,8 @@ async def read_conference(
 
 LinkageReader = Annotated[Caller, requires("linkage:read")]
 LinkageWriter = Annotated[Caller, requires("linkage:write")]
+# What one body is asked is told to nobody else who merely helps or supervises.
+IN_CHARGE = ("source", "handler")
 
 
 @_router.post(
@@ -586,9 +596,10 @@ async def list_linkages(
     case_id: UUID | None = None,
     state: Literal["requested", "answered", "cancelled"] | None = None,
 ) -> dict[str, Any]:
-    """List requests for help that the caller asked, answers, or whose case it takes part in."""
+    """List requests for help that the caller asked, answers, or on cases it sent or holds."""
     filters = {"case_id": case_id, "state": state}
-    return await _list(uow, caller, page, "linkage", filters, own=("asked", "asked_by"))
+    own = ("asked", "asked_by")
+    return await _list(uow, caller, page, "linkage", filters, own=own, roles=IN_CHARGE)
 
 
 @_router.get("/v1/linkages/{linkage_id}", response_model=schemas.LinkageView, responses=problems())
@@ -597,7 +608,7 @@ async def read_linkage(
 ) -> dict[str, Any]:
     """Read one request for help."""
     row = await repository.linkage_of(uow.db, linkage_id)
-    found = await _mine(uow, caller, row, "asked", "asked_by")
+    found = await _mine(uow, caller, row, "asked", "asked_by", roles=IN_CHARGE)
     etag(response, found["version"])
     return found
 

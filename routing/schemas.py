@@ -4,7 +4,7 @@ from datetime import date, datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, PlainSerializer
+from pydantic import AliasChoices, AwareDatetime, BaseModel, ConfigDict, Field, PlainSerializer
 
 from services.clock import wire
 from services.events.envelope import Citation, Code, Slug
@@ -211,7 +211,7 @@ class CandidateView(View):
 class DecisionView(View):
     """Why a case went where it went."""
 
-    decision_id: UUID = Field(validation_alias="id")
+    decision_id: UUID = Field(validation_alias=AliasChoices("decision_id", "id"))
     case_id: UUID
     episode: int
     ordinal: int
@@ -259,7 +259,7 @@ class RuleSetsView(View):
 class AssignmentView(View):
     """One organisation's turn at a case."""
 
-    assignment_id: UUID = Field(validation_alias="id")
+    assignment_id: UUID = Field(validation_alias=AliasChoices("assignment_id", "id"))
     case_id: UUID
     episode: int
     decision_id: UUID
@@ -307,7 +307,7 @@ class ConferenceIn(Body):
 class ConferenceView(View):
     """A recorded stage of a settlement."""
 
-    conference_id: UUID = Field(validation_alias="id")
+    conference_id: UUID = Field(validation_alias=AliasChoices("conference_id", "id"))
     case_id: UUID
     episode: int
     stage: Literal["agreement", "superior", "conference"]
@@ -355,7 +355,7 @@ class LinkageCancelIn(Body):
 class LinkageView(View):
     """One request for help."""
 
-    linkage_id: UUID = Field(validation_alias="id")
+    linkage_id: UUID = Field(validation_alias=AliasChoices("linkage_id", "id"))
     case_id: UUID
     episode: int
     kind: str
@@ -388,7 +388,7 @@ class PauseView(View):
 class ClockView(View):
     """One deadline; in time means before ``due_at``."""
 
-    clock_id: UUID = Field(validation_alias="id")
+    clock_id: UUID = Field(validation_alias=AliasChoices("clock_id", "id"))
     case_id: UUID
     episode: int
     kind: Literal["acceptance", "term", "confirmation", "obligation", "linkage", "settlement"]

@@ -1,6 +1,6 @@
 """The one gate in front of case data: who takes part in which case."""
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
 from services.auth import Caller
@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from services.unit_of_work import UnitOfWork
 
 COPY_MAY_BE_BEHIND_SECONDS = 60
+EVERY_ROLE: Final = ("source", "handler", "linked", "supervisor")
 
 
 class AgencyScope:
@@ -34,7 +35,7 @@ class AgencyScope:
         self,
         uow: "UnitOfWork",
         case_id: UUID,
-        roles: tuple[str, ...] = ("source", "handler", "linked", "supervisor"),
+        roles: tuple[str, ...] = EVERY_ROLE,
     ) -> set[str]:
         """The roles held, at least one of ``roles``. Raises ``NotFound``."""
         held = await self.roles(uow, case_id)
@@ -42,11 +43,12 @@ class AgencyScope:
             raise NotFound()
         return held
 
-    def sql(self, column: str, parameter: int) -> str:
+    def sql(self, column: str, parameter: int, roles: tuple[str, ...] = EVERY_ROLE) -> str:
         """SQL predicate: in the case ``column`` the organisation (parameter ``$n``) takes part."""
+        named = ", ".join(f"'{role}'" for role in roles)
         return (
             f"EXISTS (SELECT 1 FROM participation p WHERE p.case_id = {column} "
-            f"AND p.organisation = ${parameter} AND p.left_at IS NULL)"
+            f"AND p.organisation = ${parameter} AND p.role IN ({named}) AND p.left_at IS NULL)"
         )
 
     async def require_fresh(self, uow: "UnitOfWork", held: set[str]) -> None:

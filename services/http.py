@@ -84,6 +84,10 @@ async def _caller(
     claims, use = await _claims(request)
     if use != "token":
         raise Unauthenticated()
+    connection = str(claims.get("connection", ""))
+    known = runtime_of(request).directory.connection(connection)
+    if known is not None and not known.get("active", True):
+        raise Unauthenticated()
     held = frozenset(str(claims.get("scopes", "")).split())
     if not held.issuperset(scopes.scopes):
         raise Forbidden("the token lacks the scope of this operation")
@@ -104,10 +108,6 @@ async def _caller(
         await _within_rate(runtime, str(claims["sub"]))
         request.state.within_rate = True
     entry = runtime.directory.organisation(organisation) if organisation else None
-    connection = str(claims.get("connection", ""))
-    known = runtime.directory.connection(connection)
-    if known is not None and not known.get("active", True):
-        raise Unauthenticated()
     return Caller(
         client_id=str(claims["sub"]),
         connection=connection,
@@ -168,8 +168,26 @@ async def _who(request: Request) -> tuple[Actor, Caller | None, str]:
 _PART: Final = re.compile(r"^\s*([a-z]+)\s*=\s*([0-9]{1,10})\s*$")
 
 
-async def _wait_for(request: Request, case_after: str | None, case_id_header: str | None) -> None:
-    """Wait up to 2 s until what ``Case-After`` names was consumed. Raises ``Behind``."""
+async def _knows(request: Request, caller: Caller | None, case_id: UUID) -> bool:
+    """Whether the caller takes or took part in the case, as far as this service has heard."""
+    if caller is None:
+        claims, _ = await _claims(request)
+        return claims.get("case_id") == str(case_id)
+    known: bool = caller.is_service or await runtime_of(request).pool.fetchval(
+        "SELECT EXISTS (SELECT 1 FROM participation WHERE case_id = $1 AND organisation = $2)",
+        case_id,
+        caller.organisation,
+    )
+    return known
+
+
+async def _wait_for(
+    request: Request, caller: Caller | None, case_after: str | None, case_id_header: str | None
+) -> None:
+    """Wait up to 2 s until what ``Case-After`` names was consumed. Raises ``Behind``.
+
+    A case the caller has no part in answers as one that nobody has heard of.
+    """
     if not case_after:
         return
     wanted: list[tuple[str, int]] = []
@@ -200,7 +218,9 @@ async def _wait_for(request: Request, case_after: str | None, case_id_header: st
             runtime.service.source,
         )
         reached = {r["source"].lstrip("/"): r["sequence"] for r in rows}
-        if all(reached.get(name, 0) >= sequence for name, sequence in wanted):
+        if all(reached.get(name, 0) >= sequence for name, sequence in wanted) and await _knows(
+            request, caller, case_id
+        ):
             return
         left = end - loop.time()
         if left <= 0:
@@ -232,7 +252,7 @@ async def unit_of_work(
     if not runtime.writes_allowed:
         raise Unavailable("writes wait for recovery", retry_after_seconds=5)
     actor, caller, organisation = await _who(request)
-    await _wait_for(request, case_after, case_id_header)
+    await _wait_for(request, caller, case_after, case_id_header)
     async with runtime.unit_of_work(actor=actor, organisation=organisation, caller=caller) as uow:
         # Told at each emit: headers set after the endpoint has returned no longer reach the answer.
         uow.on_emit = lambda: _tell_sequence(uow, response)
@@ -251,7 +271,7 @@ async def reader(
 ) -> AsyncIterator[UnitOfWork]:
     """A read-only transaction."""
     actor, caller, organisation = await _who(request)
-    await _wait_for(request, case_after, case_id_header)
+    await _wait_for(request, caller, case_after, case_id_header)
     async with runtime_of(request).unit_of_work(
         actor=actor, organisation=organisation, readonly=True, caller=caller
     ) as uow:

@@ -131,13 +131,16 @@ async def _load(
     row = await repository.linkage_of(uow.db, linkage_id)
     if row is None:
         raise NotFound()
-    await AgencyScope(caller).require(uow, row["case_id"])
+    held = await AgencyScope(caller).roles(uow, row["case_id"])
+    named = caller.organisation in (row["asked"], row["asked_by"])
+    if not held or not (named or held & {"source", "handler"}):
+        raise NotFound()
+    if row[by] != caller.organisation:
+        raise Forbidden("another organisation answers for this request")
     await uow.lock_case(row["case_id"])
     row = await repository.linkage_of(uow.db, linkage_id)
     if row is None:
         raise NotFound()
-    if row[by] != caller.organisation:
-        raise Forbidden("another organisation answers for this request")
     if version is not None and version != row["version"]:
         raise VersionMismatch()
     if row["state"] != "requested":

@@ -106,14 +106,18 @@ async def decide_objection(
     return turn
 
 
-async def _case_to_settle(uow: UnitOfWork, case_id: UUID) -> Row:
+async def _locked(uow: UnitOfWork, case_id: UUID) -> Row:
     await uow.lock_case(case_id)
     case = await repository.case_of(uow.db, case_id)
     if case is None:
         raise NotFound()
+    return case
+
+
+def _must_be_open(case: Row) -> None:
+    """Asked once the caller may know of the case: a stranger must not learn that it is over."""
     if case["state"] in ("closed", "ending"):
         raise CaseClosedProblem()
-    return case
 
 
 def _coordinates(uow: UnitOfWork, case: Row, organisation: str) -> bool:
@@ -153,10 +157,11 @@ async def override(
     if row is None:
         raise NotFound()
     held = await AgencyScope(caller).roles(uow, row["case_id"])
-    case = await _case_to_settle(uow, row["case_id"])
+    case = await _locked(uow, row["case_id"])
     coordinates = _coordinates(uow, case, caller.organisation)
     if not coordinates and not held & {"supervisor", "source"}:
         raise Forbidden("the place's coordinator decides this") if held else NotFound()
+    _must_be_open(case)
     if await repository.latest_decision(uow.db, case["case_id"]) != decision_id:
         raise Conflict("a newer decision stands; override that one")
     _must_be_able(uow, case, organisation, "/organisation")
@@ -215,14 +220,15 @@ async def settle(
     where it can be bound. Emits ``ConferenceConvened`` and ``ConferenceResolved``.
     """
     held = await AgencyScope(caller).roles(uow, case_id)
-    case = await _case_to_settle(uow, case_id)
-    if case["state"] != "undecided":
-        raise Conflict("somebody has a turn: there is nothing to settle")
+    case = await _locked(uow, case_id)
     contested = await repository.refused_by(uow.db, case_id, case["episode"])
     superior = common_superior(uow.runtime.directory.all("organisation"), contested)
-    _in_order(stage, await repository.settlements_of(uow.db, case_id, case["episode"]), superior)
     if not (stage == "conference" and _coordinates(uow, case, caller.organisation)):
         _may_settle(caller, stage, held, superior)
+    _must_be_open(case)
+    if case["state"] != "undecided":
+        raise Conflict("somebody has a turn: there is nothing to settle")
+    _in_order(stage, await repository.settlements_of(uow.db, case_id, case["episode"]), superior)
     if lead is not None:
         _must_be_able(uow, case, lead, "/lead")
     binding = lead is not None and kind_of(uow.runtime, lead) not in UNBOUND

@@ -1,0 +1,288 @@
+"""One request per operation, about one scene: what the matrix sends in every standing."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from services.clock import wire
+from services.ids import new_id
+from tests.access.installation import code_of
+from tests.access.scenes import Scene
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A request, and the id by which a list shows what it must not show to others."""
+
+    path: str
+    body: Any = None
+    version: int | None = None
+    params: Mapping[str, Any] = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=dict)
+    shows: str | None = None
+
+
+@dataclass(frozen=True)
+class About:
+    """The scene's ids, or others that nobody ever had."""
+
+    ids: Mapping[str, str]
+    scene: Scene
+
+    def __getitem__(self, name: str) -> str:
+        return self.ids[name]
+
+
+def about(scene: Scene) -> About:
+    """What is there."""
+    return About(scene.ids, scene)
+
+
+def about_nothing(scene: Scene) -> About:
+    """Ids of the same shape that do not exist."""
+    ids = {name: str(new_id()) for name in scene.ids}
+    ids["connection"] = "o-330681-zz-9999"
+    ids["number"] = ids["case_number"] = "LD2026-330681-9999999-" + "8"
+    return About(ids, scene)
+
+
+def _soon(minutes: int) -> str:
+    return wire(datetime.now(UTC) + timedelta(minutes=minutes))
+
+
+def _list(path: str, id_: str, *, of_case: bool = False) -> Callable[[About], Asked]:
+    def ask(it: About) -> Asked:
+        params: dict[str, Any] = {"limit": 200}
+        if of_case:
+            params["case_id"] = it["case_id"]
+        return Asked(path, params=params, shows=it[id_])
+
+    return ask
+
+
+def _get(path: str, **params: str) -> Callable[[About], Asked]:
+    return lambda it: Asked(
+        path.format_map(it), params={name: text.format_map(it) for name, text in params.items()}
+    )
+
+
+def _post(path: str, body: Any = None, *, version: int | None = None) -> Callable[[About], Asked]:
+    def ask(it: About) -> Asked:
+        made = body(it) if callable(body) else (body if body is not None else {})
+        return Asked(path.format_map(it), made, version)
+
+    return ask
+
+
+STALE = 999_999  # a version nobody has: who may act is told that it is stale, and nothing changes
+
+REQUESTS: dict[str, Callable[[About], Asked]] = {
+    # intake
+    "POST /v1/referrals": _post("/v1/referrals", lambda it: it.scene.document),
+    "GET /v1/referrals": _list("/v1/referrals", "referral_id"),
+    "GET /v1/referrals/{referral_id}": _get("/v1/referrals/{referral_id}", purpose="handling"),
+    "GET /v1/referrals/{referral_id}/receipt": _get("/v1/referrals/{referral_id}/receipt"),
+    "POST /v1/referrals/{referral_id}/corrections": _post(
+        "/v1/referrals/{referral_id}/corrections",
+        {"reason": "错字", "changes": [{"pointer": "/title", "value": "更正"}]},
+        version=STALE,
+    ),
+    "GET /v1/cases": _list("/v1/cases", "case_id"),
+    "GET /v1/cases/{case_id}": _get("/v1/cases/{case_id}"),
+    "GET /v1/cases/{case_id}/timeline": _get("/v1/cases/{case_id}/timeline"),
+    "GET /v1/cases/{case_id}/parties": _get("/v1/cases/{case_id}/parties", purpose="handling"),
+    "GET /v1/cases/{case_id}/access-log": _get("/v1/cases/{case_id}/access-log"),
+    "POST /v1/cases/{case_id}/lane-changes": _post(
+        "/v1/cases/{case_id}/lane-changes",
+        {"to_lane": "pm", "ground": "reclassified"},
+        version=STALE,
+    ),
+    "POST /v1/cases/{case_id}/departures": _post(
+        "/v1/cases/{case_id}/departures", {"party_ref": "p1"}
+    ),
+    "POST /v1/cases/{case_id}/reopenings": _post(
+        "/v1/cases/{case_id}/reopenings", {"ground": "new_facts"}, version=STALE
+    ),
+    "POST /v1/receipts/{number}/tokens": _post(
+        "/v1/receipts/{number}/tokens", lambda it: {"secret": it.scene.bodies["secret"]}
+    ),
+    "GET /v1/party/case": _get("/v1/party/case"),
+    "GET /v1/party/access-log": _get("/v1/party/access-log"),
+    "POST /v1/party/departures": _post("/v1/party/departures"),
+    "GET /v1/sealing-keys": _get("/v1/sealing-keys"),
+    "GET /v1/cases/{case_id}/party-sheet": lambda it: Asked(
+        f"/v1/cases/{it['case_id']}/party-sheet", params={"assignment_id": it["assignment_id"]}
+    ),
+    "GET /v1/contacts": _get("/v1/contacts", purpose="notice", party_id="{party_id}"),
+    # routing
+    "POST /oauth/token": _post(
+        "/oauth/token",
+        {
+            "grant_type": "client_credentials",
+            "client_id": "operator",
+            "client_secret": "secret-of-operator",
+        },
+    ),
+    "GET /oauth/jwks": _get("/oauth/jwks"),
+    "GET /v1/organisations": _get("/v1/organisations"),
+    "GET /v1/organisations/{code}": _get("/v1/organisations/330681-CT-0001"),
+    "GET /v1/places": _get("/v1/places"),
+    "GET /v1/places/{code}": _get("/v1/places/330681001000"),
+    "GET /v1/calendars/{year}": _get("/v1/calendars/2026"),
+    "GET /v1/connections": _list("/v1/connections", "connection"),
+    "GET /v1/connections/{name}": _get("/v1/connections/{connection}"),
+    "POST /v1/directory/imports": _post("/v1/directory/imports"),
+    "GET /v1/rule-sets": _get("/v1/rule-sets"),
+    "GET /v1/rule-sets/{version}": lambda it: Asked("/v1/rule-sets/" + _rule_set()),
+    "GET /v1/decisions": _list("/v1/decisions", "decision_id", of_case=True),
+    "GET /v1/decisions/{decision_id}": _get("/v1/decisions/{decision_id}"),
+    "POST /v1/decisions/{decision_id}/overrides": _post(
+        "/v1/decisions/{decision_id}/overrides",
+        {"organisation": code_of("committee", "handler"), "ground": "nearer"},
+    ),
+    "GET /v1/assignments": _list("/v1/assignments", "assignment_id", of_case=True),
+    "GET /v1/assignments/{assignment_id}": _get("/v1/assignments/{assignment_id}"),
+    "POST /v1/assignments/{assignment_id}/recalls": _post(
+        "/v1/assignments/{assignment_id}/recalls"
+    ),
+    "POST /v1/assignments/{assignment_id}/objection-decisions": _post(
+        "/v1/assignments/{assignment_id}/objection-decisions", {"upheld": True}
+    ),
+    "POST /v1/conferences": _post(
+        "/v1/conferences",
+        lambda it: {"case_id": it["case_id"], "stage": "agreement", "outcome": "no_agreement"},
+    ),
+    "GET /v1/conferences": _list("/v1/conferences", "conference_id", of_case=True),
+    "GET /v1/conferences/{conference_id}": _get("/v1/conferences/{conference_id}"),
+    "POST /v1/linkages": _post(
+        "/v1/linkages",
+        lambda it: {
+            "case_id": it["case_id"],
+            "asked": "330681-PS-0003",
+            "items": ["scene-record"],
+            "legal_basis": "人民警察法 6",
+        },
+    ),
+    "GET /v1/linkages": _list("/v1/linkages", "linkage_id", of_case=True),
+    "GET /v1/linkages/{linkage_id}": _get("/v1/linkages/{linkage_id}"),
+    "POST /v1/linkages/{linkage_id}/answers": _post(
+        "/v1/linkages/{linkage_id}/answers", {"result": "done"}, version=1
+    ),
+    "POST /v1/linkages/{linkage_id}/cancellations": _post(
+        "/v1/linkages/{linkage_id}/cancellations", version=1
+    ),
+    "GET /v1/clocks": _list("/v1/clocks", "clock_id", of_case=True),
+    "GET /v1/clocks/{clock_id}": _get("/v1/clocks/{clock_id}"),
+    "POST /v1/clocks/{clock_id}/pauses": _post(
+        "/v1/clocks/{clock_id}/pauses", {"ground": "appraisal"}, version=STALE
+    ),
+    "POST /v1/clocks/{clock_id}/resumptions": _post(
+        "/v1/clocks/{clock_id}/resumptions", version=STALE
+    ),
+    "POST /v1/clocks/{clock_id}/extensions": _post(
+        "/v1/clocks/{clock_id}/extensions",
+        {"n": 1, "unit": "day", "agreed_by": "both"},
+        version=STALE,
+    ),
+    "POST /v1/test-clock/advances": _post("/v1/test-clock/advances", {"seconds": 1}),
+    # mediation
+    "GET /v1/queue": lambda it: Asked(
+        "/v1/queue",
+        params={"limit": 200, "state": ["accepted", "ended", "offered"]},
+        shows=it["assignment_id"],
+    ),
+    "GET /v1/queue/counts": _get("/v1/queue/counts"),
+    "GET /v1/queue/{assignment_id}": _get("/v1/queue/{assignment_id}"),
+    "POST /v1/queue/{assignment_id}/accept": _post(
+        "/v1/queue/{assignment_id}/accept", version=STALE
+    ),
+    "POST /v1/queue/{assignment_id}/return": _post(
+        "/v1/queue/{assignment_id}/return", {"ground": "not_competent"}, version=STALE
+    ),
+    "POST /v1/queue/{assignment_id}/object": _post(
+        "/v1/queue/{assignment_id}/object", {"ground": "not_competent"}, version=STALE
+    ),
+    "GET /v1/mediators": _list("/v1/mediators", "mediator_id"),
+    "GET /v1/mediators/{mediator_id}": _get("/v1/mediators/{mediator_id}"),
+    "POST /v1/mediators": _post(
+        "/v1/mediators", lambda it: {"staff_id": f"new-{new_id()}", "name": "样例"}
+    ),
+    "GET /v1/mediations": _list("/v1/mediations", "mediation_id"),
+    "GET /v1/mediations/{mediation_id}": _get("/v1/mediations/{mediation_id}"),
+    "POST /v1/mediations/{mediation_id}/mediators": _post(
+        "/v1/mediations/{mediation_id}/mediators",
+        lambda it: {"mediator_id": it["mediator_id"]},
+        version=STALE,
+    ),
+    "POST /v1/mediations/{mediation_id}/consents": _post(
+        "/v1/mediations/{mediation_id}/consents", lambda it: it.scene.bodies["consent"]
+    ),
+    "POST /v1/mediations/{mediation_id}/sessions": _post(
+        "/v1/mediations/{mediation_id}/sessions",
+        lambda it: {
+            **it.scene.bodies["session"],
+            "starts_at": _soon(100_000),
+            "ends_at": _soon(100_005),
+        },
+    ),
+    "POST /v1/mediations/{mediation_id}/agreements": _post(
+        "/v1/mediations/{mediation_id}/agreements", lambda it: it.scene.bodies["agreement"]
+    ),
+    "POST /v1/mediations/{mediation_id}/endings": _post(
+        "/v1/mediations/{mediation_id}/endings", {"outcome": "failed"}, version=STALE
+    ),
+    "GET /v1/mediations/{mediation_id}/party-sheet": _get(
+        "/v1/mediations/{mediation_id}/party-sheet", purpose="contact"
+    ),
+    "GET /v1/mediations/{mediation_id}/sessions": _get("/v1/mediations/{mediation_id}/sessions"),
+    "GET /v1/mediations/{mediation_id}/hand-over": _get("/v1/mediations/{mediation_id}/hand-over"),
+    "GET /v1/consents/{consent_id}": _get("/v1/consents/{consent_id}"),
+    "POST /v1/consents/{consent_id}/withdrawals": _post("/v1/consents/{consent_id}/withdrawals"),
+    "GET /v1/sessions/{session_id}": _get("/v1/sessions/{session_id}"),
+    "POST /v1/sessions/{session_id}/moves": _post(
+        "/v1/sessions/{session_id}/moves",
+        lambda it: {"starts_at": _soon(1000), "ends_at": _soon(1010)},
+        version=STALE,
+    ),
+    "POST /v1/sessions/{session_id}/cancellations": _post(
+        "/v1/sessions/{session_id}/cancellations", {"reason": "illness"}, version=STALE
+    ),
+    "POST /v1/sessions/{session_id}/held": _post(
+        "/v1/sessions/{session_id}/held", {"attended": []}, version=STALE
+    ),
+    "POST /v1/sessions/{session_id}/notes": _post(
+        "/v1/sessions/{session_id}/notes", {"text": "笔记"}
+    ),
+    "GET /v1/sessions/{session_id}/notes": _get("/v1/sessions/{session_id}/notes"),
+    "POST /v1/agreements/{agreement_id}/signatures": _post(
+        "/v1/agreements/{agreement_id}/signatures", lambda it: it.scene.bodies["signature"]
+    ),
+    "GET /v1/agreements/{agreement_id}": _get("/v1/agreements/{agreement_id}"),
+    "GET /v1/obligations": _list("/v1/obligations", "obligation_id"),
+    "GET /v1/obligations/{obligation_id}": _get("/v1/obligations/{obligation_id}"),
+    "POST /v1/obligations/{obligation_id}/performances": _post(
+        "/v1/obligations/{obligation_id}/performances", {"proved_by": "debtor"}, version=STALE
+    ),
+    "POST /v1/obligations/{obligation_id}/breaches": _post(
+        "/v1/obligations/{obligation_id}/breaches", version=STALE
+    ),
+    # notification
+    "GET /v1/feeds/{connection}": _get("/v1/feeds/{connection}"),
+    "GET /v1/messages": _list("/v1/messages", "message_id", of_case=True),
+    "GET /v1/messages/{message_id}": _get("/v1/messages/{message_id}"),
+    "GET /v1/templates": _get("/v1/templates"),
+    "GET /v1/templates/{code}": lambda it: Asked("/v1/templates/" + _template()),
+}
+
+
+def _rule_set() -> str:
+    from routing.rules import RULE_SET
+
+    return RULE_SET
+
+
+def _template() -> str:
+    from notification import templates
+
+    return next(iter(templates.load()))

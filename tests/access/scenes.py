@@ -1,0 +1,365 @@
+"""One case per kind of organisation, led through the four services until it has one of everything.
+
+Of a kind, the same organisations stand around an open case and a closed one: its sender, another
+source, supervisor, a body asked for help, one that has left, the accountable handler.
+"""
+
+import json
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from routing import repository as routing_repository
+from routing.handlers import offering
+from routing.repository import Writes
+from services.clock import SHANGHAI, wire
+from tests.access.installation import KINDS, PLACE, SAMPLES, Installation, code_of
+
+SAMPLE_OF = {
+    "court": "court_pre-loan-between-friends",
+    "police": "police-boundary-wall",
+    "procuratorate": "proc_civil-loan-guarantor",
+    "petition_office": "petition-demolition-compensation",
+    "hotline": "property-fee-arrears",
+    "department": "consumer-online-refund",
+    "judicial_bureau": "review-administrative-compensation",
+    "government": "admin-construction-noise",
+    "centre": "pm-village-land",
+    "committee": "pm-village-land",
+    "commercial_mediator": "commercial-equipment-contract",
+}
+COORDINATOR = "330681-GO-0001"  # of the place the scenes lie in
+HANDLERS = ("judicial_bureau", "government", "centre", "committee", "commercial_mediator")
+# Messages about these are the handler's alone; a source hears nothing of sessions and consents.
+FOR_THE_HANDLER = ("liandiao.consent.withdrawn.v1", "liandiao.session.scheduled.v1")
+SENDERS = tuple(SAMPLE_OF)
+
+
+@dataclass
+class Scene:
+    """A case and the ids of what hangs on it."""
+
+    kind: str
+    sender: str
+    handler: str
+    ids: dict[str, str] = field(default_factory=dict)
+    parties: list[str] = field(default_factory=list)
+    party_token: dict[str, str] = field(default_factory=dict)
+    document: dict[str, Any] = field(default_factory=dict)
+    bodies: dict[str, Any] = field(default_factory=dict)
+
+    def organisation(self, standing: str) -> str:
+        """The organisation of this kind that stands so to the case."""
+        return {"sender": self.sender, "handler": self.handler}.get(
+            standing, code_of(self.kind, standing)
+        )
+
+
+def a_document(kind: str, sender: str, reference: str) -> dict[str, Any]:
+    """A sample referral of the kind's lane in the sender's name."""
+    text = (SAMPLES / "referrals" / f"{SAMPLE_OF[kind]}.json").read_text("utf-8")
+    document: dict[str, Any] = json.loads(text)
+    now = datetime.now(SHANGHAI).replace(microsecond=0)
+    document["source"] |= {
+        "organisation": sender,
+        "reference": reference,
+        "received_at": (now - timedelta(minutes=2)).isoformat(),
+    }
+    document["request_made_at"] = (now - timedelta(hours=3)).isoformat()
+    document["place"] = PLACE
+    return document
+
+
+class Maker:
+    """Makes scenes by calling the services as clients do."""
+
+    def __init__(self, it: Installation) -> None:
+        self.it = it
+
+    async def register(self, kind: str, mark: str) -> Scene:
+        """A referral is sent; answers with what the sender and a party got."""
+        sends = kind if kind in SENDERS else "court"
+        handles = kind if kind in HANDLERS else "committee"
+        scene = Scene(kind, code_of(sends, "sender"), code_of(handles, "handler"))
+        scene.document = a_document(sends, scene.sender, f"{mark}-{kind}-2026-001")
+        head = self.it.of(scene.sender)
+        answer = await self.it.ok(
+            "intake", "POST", "/v1/referrals", scene.document, headers=head, key=False
+        )
+        scene.ids |= {name: answer[name] for name in ("referral_id", "case_id", "case_number")}
+        receipt = answer["receipts"][0]
+        scene.ids |= {"party_id": receipt["party_id"], "number": answer["case_number"]}
+        scene.ids["connection"] = f"o-{scene.sender.lower()}"
+        scene.bodies["secret"] = receipt["secret"]
+        token = await self.it.ok(
+            "intake",
+            "POST",
+            f"/v1/receipts/{answer['case_number']}/tokens",
+            {"secret": receipt["secret"]},
+            headers={},
+        )
+        scene.party_token = {"Authorization": f"Bearer {token['access_token']}"}
+        await self.it.settle()
+        return scene
+
+    async def offer(self, scene: Scene) -> None:
+        """The coordinator sends the case to the scene's handler."""
+        head = self.it.of(scene.sender)
+        where = {"case_id": scene.ids["case_id"]}
+        decisions = await self.it.ok("routing", "GET", "/v1/decisions", headers=head, **where)
+        decision = decisions["items"][-1]["decision_id"]
+        await self.it.ok(
+            "routing",
+            "POST",
+            f"/v1/decisions/{decision}/overrides",
+            {"organisation": scene.handler, "ground": "nearer-to-the-parties"},
+            headers=self.it.of(COORDINATOR),
+        )
+        await self.it.settle()
+        turns = await self.it.ok("routing", "GET", "/v1/assignments", headers=head, **where)
+        turn = turns["items"][-1]
+        assert turn["organisation"] == scene.handler, turns
+        scene.ids |= {"assignment_id": turn["assignment_id"], "decision_id": decision}
+
+    async def contest(self, scene: Scene) -> None:
+        """Those asked first give the case back; the sender records who is to hold it."""
+        head = self.it.of(scene.sender)
+        where = {"case_id": scene.ids["case_id"]}
+        for _ in range(3):
+            turns = await self.it.ok("routing", "GET", "/v1/assignments", headers=head, **where)
+            standing = [t for t in turns["items"] if t["state"] == "offered"]
+            if not standing:
+                break
+            await self._refuse(scene, standing[0])
+        settled = await self.it.ok(
+            "routing",
+            "POST",
+            "/v1/conferences",
+            {**where, "stage": "agreement", "outcome": "lead_named", "lead": scene.handler},
+            headers=head,
+        )
+        scene.ids["conference_id"] = settled["conference_id"]
+        await self.it.settle()
+        turns = await self.it.ok("routing", "GET", "/v1/assignments", headers=head, **where)
+        scene.ids |= {
+            "assignment_id": turns["items"][-1]["assignment_id"],
+            "decision_id": turns["items"][-1]["decision_id"],
+        }
+
+    async def _refuse(self, scene: Scene, turn: dict[str, Any]) -> None:
+        head = self.it.of(turn["organisation"])
+        path = f"/v1/queue/{turn['assignment_id']}"
+        for act in ("return", "object"):
+            answer = await self.it.call(
+                "mediation",
+                "POST",
+                f"{path}/{act}",
+                {"ground": "not_competent"},
+                headers=head,
+                version=1,
+            )
+            if answer.status_code == 200:
+                break
+        assert answer.status_code == 200, answer.text
+        await self.it.settle()
+        if act == "object":
+            await self.it.ok(
+                "routing",
+                "POST",
+                f"/v1/assignments/{turn['assignment_id']}/objection-decisions",
+                {"upheld": True},
+                headers=self.it.of(scene.sender),
+            )
+            await self.it.settle()
+
+    async def accept(self, scene: Scene) -> None:
+        """The handler accepts."""
+        item = await self.act(scene, f"/v1/queue/{scene.ids['assignment_id']}", "accept", {})
+        scene.ids["mediation_id"] = item["mediation_id"]
+        await self.it.settle()
+        head = self.it.of(scene.handler)
+        view = await self.it.ok(
+            "mediation", "GET", f"/v1/mediations/{item['mediation_id']}", headers=head
+        )
+        scene.parties = [p["party_id"] for p in view["parties"]]
+
+    async def act(self, scene: Scene, path: str, act: str, body: Any) -> Any:
+        """An act of the handler on the version that stands."""
+        head = self.it.of(scene.handler)
+        answer = await self.it.call("mediation", "GET", path, headers=head)
+        assert answer.status_code == 200, answer.text
+        version = int(answer.headers["ETag"].strip('"'))
+        return await self.it.ok(
+            "mediation", "POST", f"{path}/{act}", body, headers=head, version=version
+        )
+
+    async def post(self, scene: Scene, path: str, body: Any, **headers: str) -> Any:
+        """A POST of the handler."""
+        head = {**self.it.of(scene.handler), **headers}
+        return await self.it.ok("mediation", "POST", path, body, headers=head)
+
+    async def surround(self, scene: Scene) -> None:
+        """Another source, a supervisor, a body asked for help, and one that has left."""
+        routing = self.it.runtimes["routing"]
+        case_id = UUID(scene.ids["case_id"])
+        async with routing.unit_of_work() as uow:
+            await uow.lock_case(case_id)
+            case = await routing_repository.case_of(uow.db, case_id)
+            assert case is not None
+            writes = Writes()
+            for standing in ("source", "supervisor"):
+                offering.join(uow, writes, case, scene.organisation(standing), standing)
+            offering.join(uow, writes, case, scene.organisation("left"), "handler")
+            await writes.write(uow.db)
+            parts = await routing_repository.participations_of(uow.db, case_id, ["handler"])
+            for part in parts:
+                if part["organisation"] == scene.organisation("left"):
+                    await offering.leave(uow, part, "returned")
+        for standing in ("helper", "linked"):
+            linkage = await self.it.ok(
+                "routing",
+                "POST",
+                "/v1/linkages",
+                {
+                    "case_id": scene.ids["case_id"],
+                    "asked": scene.organisation(standing),
+                    "items": ["scene-record"],
+                    "legal_basis": "人民警察法 6",
+                },
+                headers=self.it.of(scene.sender),
+            )
+        scene.ids["linkage_id"] = linkage["linkage_id"]
+        await self.it.settle()
+
+    async def work(self, scene: Scene) -> None:
+        """Mediator, consents, sessions, a note, an agreement in effect with an obligation."""
+        it, ids = self.it, scene.ids
+        head = it.of(scene.handler)
+        mediation = f"/v1/mediations/{ids['mediation_id']}"
+        roster = await it.ok("mediation", "GET", "/v1/mediators", headers=head)
+        mediator = next(m for m in roster["items"] if m["staff_id"].endswith("-s1"))
+        ids["mediator_id"] = mediator["mediator_id"]
+        scene.bodies["staff"] = mediator["staff_id"]
+        await self.act(scene, mediation, "mediators", {"mediator_id": mediator["mediator_id"]})
+        for party in scene.parties:
+            consent = {"party_id": party, "step": "mediate", "state": "given", "channel": "phone"}
+            await self.post(scene, f"{mediation}/consents", consent)
+        scene.bodies["consent"] = consent
+        record = {**consent, "step": "record"}
+        taken_back = await self.post(scene, f"{mediation}/consents", record)
+        ids["consent_id"] = taken_back["consent_id"]
+        await self.post(scene, f"/v1/consents/{ids['consent_id']}/withdrawals", {})
+        view = await it.ok("mediation", "GET", mediation, headers=head)
+        joint = bool(view["joint_sessions"])
+        invited = scene.parties if joint else scene.parties[:1]
+        start = datetime.now(UTC) - timedelta(days=1, minutes=KINDS.index(scene.kind) * 7)
+        session = {
+            "form": "joint" if joint else "separate",
+            "parties": invited,
+            "starts_at": wire(start),
+            "ends_at": wire(start + timedelta(minutes=5)),
+        }
+        held = await self.post(scene, f"{mediation}/sessions", session)
+        told = {
+            "attended": invited,
+            "rights_told": True,
+            "identity_checked": True,
+            "false_mediation_warned": True,
+        }
+        await self.act(scene, f"/v1/sessions/{held['session_id']}", "held", told)
+        scene.bodies["session"] = session
+        ids["session_id"] = held["session_id"]
+        await self.post(
+            scene,
+            f"/v1/sessions/{held['session_id']}/notes",
+            {"text": "只有本人能看"},
+            **{"Acted-By": mediator["staff_id"]},
+        )
+        scene.bodies["agreement"] = {
+            "form": "paper",
+            "parties": scene.parties,
+            "flags_told": True,
+            "clauses": [
+                {
+                    "kind": "obligation",
+                    "text": "一周内归还",
+                    "obligation": {
+                        "kind": "pay",
+                        "debtor": scene.parties[1],
+                        "creditor": scene.parties[0],
+                        "amount_fen": 100,
+                        "due_on": (datetime.now(SHANGHAI) + timedelta(days=7)).date().isoformat(),
+                    },
+                }
+            ],
+        }
+        agreement = await self.post(scene, f"{mediation}/agreements", scene.bodies["agreement"])
+        ids["agreement_id"] = agreement["agreement_id"]
+        while agreement["missing"] and agreement["effective_at"] is None:
+            missing = agreement["missing"][0]
+            scene.bodies["signature"] = {
+                "signer_kind": missing["signer_kind"],
+                "signer": missing["signer"],
+                "signed_at": wire(datetime.now(UTC)),
+                "text_sha256": agreement["text_sha256"],
+            }
+            agreement = await self.post(
+                scene, f"/v1/agreements/{ids['agreement_id']}/signatures", scene.bodies["signature"]
+            )
+        ids["obligation_id"] = agreement["obligations"][0]
+        await it.settle()
+        clocks = await it.ok(
+            "routing", "GET", "/v1/clocks", headers=head, case_id=ids["case_id"], limit=200
+        )
+        ids["clock_id"] = clocks["items"][-1]["clock_id"]
+        messages = await it.ok(
+            "notification", "GET", "/v1/messages", headers=head, case_id=ids["case_id"]
+        )
+        ids["message_id"] = next(
+            item["id"] for item in messages["items"] if item["event_type"] in FOR_THE_HANDLER
+        )
+
+    async def end(self, scene: Scene) -> None:
+        """The mediation fails, the hand-over is built, the case closes."""
+        path = f"/v1/mediations/{scene.ids['mediation_id']}"
+        roster = await self.it.ok(
+            "mediation", "GET", "/v1/mediators", headers=self.it.of(scene.handler)
+        )
+        mediator = next(m for m in roster["items"] if m["staff_id"].endswith("-s2"))
+        await self.act(scene, path, "mediators", {"mediator_id": mediator["mediator_id"]})
+        refusal = {"party_id": scene.parties[0], "step": "mediate", "state": "refused"}
+        await self.post(
+            scene,
+            f"{path}/consents",
+            {**refusal, "channel": "phone", "remedies_told": True},
+        )
+        await self.it.settle()
+
+    async def open_scene(self, kind: str) -> Scene:
+        """A case at work."""
+        scene = await self.register(kind, "OPEN")
+        await self.contest(scene)
+        await self.accept(scene)
+        await self.surround(scene)
+        await self.work(scene)
+        return scene
+
+    async def closed_scene(self, kind: str) -> Scene:
+        """A case that is over, for the same organisations."""
+        scene = await self.register(kind, "SHUT")
+        await self.offer(scene)
+        await self.accept(scene)
+        await self.surround(scene)
+        await self.end(scene)
+        case = await self.it.ok(
+            "intake",
+            "GET",
+            f"/v1/cases/{scene.ids['case_id']}",
+            headers=self.it.of(scene.sender),
+        )
+        assert case["state"] == "closed", case
+        return scene
+
+
+__all__ = ["HANDLERS", "SENDERS", "Maker", "Scene", "a_document"]
