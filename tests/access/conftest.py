@@ -29,5 +29,4 @@ async def place(
         maker = Maker(it)
         open_ = {kind: await maker.open_scene(kind) for kind in KINDS}
         closed = {kind: await maker.closed_scene(kind) for kind in KINDS}
-        await it.number_feeds()
         yield Place(it, open_, closed)

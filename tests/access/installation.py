@@ -25,8 +25,6 @@ from services.ids import new_id
 from services.messaging.handling import CaseEvents, Tally
 from services.messaging.jobs import run_due_jobs
 from services.messaging.kafka import Incoming
-from services.messaging.lease import Lease
-from services.messaging.sequencer import Sequencer
 from services.runtime import Runtime
 from services.service import NAMES, load
 from services.stack.identity import SCOPES_FILE, scopes_of
@@ -207,7 +205,11 @@ class Installation:
             sent.setdefault("Idempotency-Key", f"k-{new_id()}")
         content: dict[str, Any] = {"data" if path == "/oauth/token" else "json": body}
         answer = await self.http[service].request(
-            method, path, headers=sent, params=params, **(content if method == "POST" else {})
+            method,
+            path,
+            headers=_bytes(sent),
+            params=params,
+            **(content if method == "POST" else {}),
         )
         self.answers += 1
         name = contract.name_of(method, path)
@@ -280,14 +282,10 @@ class Installation:
             parked = await db.fetch("SELECT code, reason FROM parked_case")
             assert not parked, (events.service.name, [dict(row) for row in parked])
 
-    async def number_feeds(self) -> None:
-        """Give the entries of all feeds their numbers."""
-        sequencer = Sequencer(self.runtimes["notification"])
-        assert isinstance(sequencer.lease, Lease)
-        await sequencer.lease.renew()
-        while await sequencer.step():
-            pass
-        await sequencer.lease.release()
+
+def _bytes(headers: dict[str, str]) -> list[tuple[bytes, bytes]]:
+    """Header values as they go on the wire, also those that are no ASCII."""
+    return [(name.encode(), value.encode("latin-1")) for name, value in headers.items()]
 
 
 @contextlib.asynccontextmanager
