@@ -1,6 +1,7 @@
 """Migrations: one Alembic history per service, run by the migrator role under an advisory lock."""
 
 import asyncio
+import json
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from services.service import NAMES, Service, load
 from services.tables import CHASSIS_DDL
 
 ROOT = Path(__file__).resolve().parent.parent
+RIGHTS_FILE = ROOT / "deploy" / "roles" / "tables.json"
 LOCK = 0x11A5D1A0
 
 
@@ -58,8 +60,31 @@ def _upgrade(connection: sa.Connection, name: str) -> None:
     config = _config(name)
     config.attributes["connection"] = connection
     command.upgrade(config, "head")
+    _take_rights(connection, name)
     connection.execute(sa.text("SELECT pg_advisory_unlock(:n)"), {"n": LOCK})
     connection.commit()
+
+
+def refused_rights(name: str, table: str) -> str:
+    """What the run-time role may not do to a table, as SQL's words (deploy/roles/tables.json)."""
+    rights = json.loads(RIGHTS_FILE.read_text(encoding="utf-8"))
+    if table in rights["read_only"]:
+        return "INSERT, UPDATE, DELETE"
+    deleted = (*rights["delete"]["every"], *rights["delete"][name])
+    return "" if table in deleted else "DELETE"
+
+
+def _take_rights(connection: sa.Connection, name: str) -> None:
+    """Take from everybody but the owner what this service's code never does to a table."""
+    given = connection.execute(
+        sa.text(
+            """SELECT DISTINCT table_name, grantee FROM information_schema.role_table_grants
+               WHERE table_schema = 'public' AND grantee <> current_user"""
+        )
+    )
+    for table, grantee in given.all():
+        if words := refused_rights(name, table):
+            connection.execute(sa.text(f'REVOKE {words} ON "{table}" FROM "{grantee}"'))
 
 
 async def upgrade(name: str, url: str) -> bool:
