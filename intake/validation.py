@@ -313,6 +313,7 @@ class _Rules:
             self._party(f"/parties/{number}", party)
         self._refs()
         self._two_sides()
+        self._court_pre_consent()
 
     def refuse(self, pointer: str, code: str) -> None:
         """Add an error."""
@@ -352,6 +353,16 @@ class _Rules:
         lane = self._text("/lane", self.document)
         if organisation and lane and not self.may_send(lane, organisation["kind"]):
             self.refuse("/lane", "lane_not_for_source_kind")
+
+    def _court_pre_consent(self) -> None:
+        """Delegating before filing needs the applicant's consent (法释〔2016〕14号 11: L-03)."""
+        if self.document.get("lane") != "court_pre":
+            return
+        for number, party in enumerate(self.parties):
+            pointer = f"/parties/{number}/consent/state"
+            state = self._member("consent", party).get("state")
+            if party.get("role") == "applicant" and state != "given" and pointer not in self.broken:
+                self.doubt(pointer, "consent_not_recorded")
 
     def _dates(self) -> None:
         if self.received_at and self.received_at > self.now:
