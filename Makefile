@@ -5,7 +5,7 @@ PY := .venv/bin/python
 DEMO ?= yes
 export MAKE_TARGET = $(MAKECMDGOALS)
 
-.PHONY: help setup venv-run check test test-fast run verify chaos bench migrate schemas lint fmt lock
+.PHONY: help setup venv-run check test test-fast run verify chaos bench migrate schemas lint fmt lock fuzz
 
 help: ## Show this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
@@ -58,3 +58,6 @@ bench: setup ## Measure this machine (minutes) and write docs/performance.md
 lock: ## Make both lock files again (needs uv)
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate -q requirements.in -o requirements.lock
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate -q -c requirements.lock requirements-dev.in -o requirements-dev.lock
+
+fuzz: setup ## Thousands of requests made from the OpenAPI documents against a running stack (half an hour)
+	@LIANDIAO_FUZZ=200 $(PY) -m pytest -q -s tests/e2e/test_whatever_is_sent.py
