@@ -166,10 +166,13 @@ class Relay:
         sent: list[tuple[Row, asyncio.Future[RecordMetadata]]] = []
         left_out: set[tuple[str, str]] = set()
         async with asyncio.timeout(ACK_SECONDS):
+            there = {
+                topic
+                for topic in {row.topic for row in rows}
+                if topic not in self._missing and await self._has_topic(producer, topic)
+            }
             for row in rows:
-                if (row.topic, row.key) in left_out or row.topic in self._missing:
-                    continue
-                if not await self._has_topic(producer, row.topic):
+                if row.topic not in there or (left_out and (row.topic, row.key) in left_out):
                     continue
                 try:
                     sent.append((row, await self._send(producer, row)))
@@ -180,7 +183,7 @@ class Relay:
             stamped = await self._settle()
             if len(sent) == BATCH:
                 self._ahead = asyncio.create_task(self._unstamped([row.id for row in rows]))
-            results = await asyncio.gather(*(f for _, f in sent), return_exceptions=True)
+            results = [await _outcome(future) for _, future in sent]
         failpoint("relay.after_ack")
         acknowledged = [
             (row.id, result)
@@ -287,6 +290,14 @@ class Relay:
         async with asyncio.timeout(ACK_SECONDS):
             await asyncio.gather(*[await self._send(producer, Row(*row)) for row in rows])
         log.info("directory published again", entries=len(rows))
+
+
+async def _outcome(future: "asyncio.Future[RecordMetadata]") -> RecordMetadata | Exception:
+    """Where the record stands, or why it does not; most are done when the first is."""
+    try:
+        return await future
+    except Exception as error:
+        return error
 
 
 def _as_away(error: BaseException) -> BaseException:
