@@ -215,7 +215,11 @@ class Bench:
         count = 4_000 if self.quick else 12_000
         environ = self._as_administrator()
         admin_url = installation.database("bench_intake")
-        if not asyncio.run(_count(admin_url, "SELECT count(*) FROM outbox")):
+        try:
+            empty = not asyncio.run(_count(admin_url, "SELECT count(*) FROM outbox"))
+        except asyncpg.InvalidCatalogNameError:
+            empty = True
+        if empty:
             self._one_post_on_twin()
         task = {
             "admin_url": admin_url,

@@ -2,9 +2,11 @@
 
 import asyncio
 import contextlib
+import struct
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import lru_cache
 from typing import Any, Final
 from uuid import UUID
 
@@ -20,6 +22,9 @@ from services.settings import ServiceSettings
 CASES: Final = "cases"
 DIRECTORY: Final = "directory"
 CALL_SECONDS: Final = 10.0
+_SEED: Final = 0x9747B28C
+_M: Final = 0x5BD1E995
+_U32: Final = 0xFFFFFFFF
 # What a client raises when the broker or the way to it is at fault, never the record.
 AWAY: Final = (KafkaError, OSError, asyncio.TimeoutError)
 
@@ -90,6 +95,26 @@ async def close(client: AIOKafkaConsumer | AIOKafkaProducer | None) -> None:
         return
     with contextlib.suppress(Exception):
         await asyncio.wait_for(client.stop(), CALL_SECONDS / 2)
+
+
+@lru_cache(maxsize=65_536)
+def partition_of(key: bytes, partitions: int) -> int:
+    """The partition of a key as Kafka's own default partitioner gives it (murmur2, positive).
+
+    The client computes it byte by byte in Python, a quarter of the cost of sending; here four bytes
+    are read at a time, and the keys of running cases come again and again.
+    """
+    length = len(key)
+    hash_ = _SEED ^ length
+    for word in struct.unpack(f"<{length // 4}I", key[: length & ~3]):
+        word = word * _M & _U32
+        word = (word ^ word >> 24) * _M & _U32
+        hash_ = hash_ * _M & _U32 ^ word
+    if tail := key[length & ~3 :]:
+        hash_ = (hash_ ^ int.from_bytes(tail, "little")) * _M & _U32
+    hash_ = (hash_ ^ hash_ >> 13) * _M & _U32
+    hash_ ^= hash_ >> 15
+    return (hash_ & 0x7FFFFFFF) % partitions
 
 
 def headers_for_kafka(headers: Iterable[Iterable[str]]) -> list[tuple[str, bytes]]:

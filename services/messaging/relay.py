@@ -63,6 +63,7 @@ class Relay:
         self.lease = Lease(runtime, "relay")
         self._producer: AIOKafkaProducer | None = None
         self._missing: dict[str, float] = {}
+        self._partitions: dict[str, int] = {}
         self._republish_at = 0.0
         self._careful = False
         # While Kafka acknowledges one batch, the next is read and the one before is stamped.
@@ -219,17 +220,21 @@ class Relay:
             await self.lease.renew()
 
     async def _send(self, producer: AIOKafkaProducer, row: Row) -> "asyncio.Future[RecordMetadata]":
+        key = row.key.encode()
+        partitions = self._partitions.get(row.topic)
         future: asyncio.Future[RecordMetadata] = await producer.send(
             row.topic,
-            key=row.key.encode(),
+            key=key,
             value=row.data,
+            partition=kafka.partition_of(key, partitions) if partitions else None,
             headers=kafka.headers_for_kafka(row.headers),
         )
         return future
 
     async def _has_topic(self, producer: AIOKafkaProducer, topic: str) -> bool:
         """False when the topic is not there; its rows wait, the others go on."""
-        if producer.client.cluster.partitions_for_topic(topic):
+        if partitions := producer.client.cluster.partitions_for_topic(topic):
+            self._partitions[topic] = len(partitions)
             return True
         with contextlib.suppress(
             UnknownTopicOrPartitionError,

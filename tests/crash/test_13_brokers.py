@@ -22,7 +22,7 @@ from tests.fixtures.brokers import Brokers, three_brokers
 from tests.fixtures.messaging import a_runtime, emit, read_topic, running, until
 from tests.fixtures.servers import PostgresServer
 
-pytestmark = pytest.mark.kafka
+pytestmark = [pytest.mark.kafka, pytest.mark.timeout(900)]
 
 LONG = os.environ.get("LIANDIAO_CRASH") == "long"
 CASES = 40
