@@ -71,6 +71,7 @@ class Bench:
             ("lifecycle", self.lifecycle),
             ("visible", self.visible),
             ("pipeline", self.pipeline),
+            ("overload", self.overload),
             ("consumer", self.consumer),
             ("backlog", self.backlog),
             ("reads", self.reads),
@@ -298,6 +299,41 @@ class Bench:
         )
         self.report.add_floor(
             Result("CPU per case", sum(per.values()), "ms", how=f"whole stack: {told}")
+        )
+
+    def overload(self) -> None:
+        """Ten times what intake can carry, and the way back to the usual latency."""
+        usual = self._load("visible", seconds=self.seconds(12), rate=24)
+        calm = percentile(usual["posted"], 99)
+        carried = self._load("posts", seconds=self.seconds(12), clients=CLIENTS)["per_second"]
+        process = self.installation.service_process("intake")
+        before = process.memory_info().rss / 1e6
+        length = self.seconds(30)
+        crowd = self._load("crowd", seconds=length, rate=round(10 * carried), most=1000)
+        ended = time.monotonic()
+        grown = process.memory_info().rss / 1e6 - before
+        for _ in range(40):
+            now = self._load("visible", seconds=3, rate=24)
+            if not now["never"] and percentile(now["posted"], 99) <= 1.2 * calm:
+                break
+        back = time.monotonic() - ended
+        refused, admitted = crowd["refused"], crowd["admitted"]
+        how = (
+            f"{10 * carried:,.0f} posts/s for {length:.0f} s, ten times the {carried:,.0f} that "
+            f"{CLIENTS} clients reach: {len(admitted)} admitted (p99 "
+            f"{1000 * percentile(admitted, 99):.0f} ms), {len(refused)} refused with 503, "
+            f"{crowd['unsent']} the generator could not begin"
+        )
+        self.report.add_floor(
+            Result("overload: a refusal, p99", 1000 * percentile(refused, 99), "ms", how=how),
+            Result("overload: intake's memory grew by", grown, "MB", how="resident size"),
+            Result(
+                "overload: until the latency is usual again",
+                back,
+                "s",
+                how=f"p99 of a POST at 24/s within 1.2 of {1000 * calm:.0f} ms, backlog done; "
+                "looked at every 3 s or more",
+            ),
         )
 
     def lifecycle(self) -> None:

@@ -72,6 +72,36 @@ async def posts(task: Task) -> dict[str, Any]:
     return {"per_second": len(took) / (time.monotonic() - started), "took": took}
 
 
+async def crowd(task: Task) -> dict[str, Any]:
+    """Open loop far above what the service can carry: what it admits, and how fast it refuses.
+
+    At most ``most`` requests are under way, so that the generator's memory is bounded too; what
+    it could not begin for that is counted as ``unsent``.
+    """
+    rate, most = float(task.given["rate"]), int(task.given["most"])
+    took: dict[str, list[float]] = {"admitted": [], "refused": []}
+    running: set[asyncio.Task[None]] = set()
+    unsent = 0
+
+    async def one() -> None:
+        before = time.perf_counter()
+        status = (await task.post()).status
+        took["admitted" if status == 201 else "refused"].append(time.perf_counter() - before)
+
+    at = time.monotonic()
+    end = at + task.seconds
+    while (at := at + 1 / rate) < end:
+        await asyncio.sleep(max(0.0, at - time.monotonic()))
+        if len(running) >= most:
+            unsent += 1
+            continue
+        each = asyncio.create_task(one())
+        running.add(each)
+        each.add_done_callback(running.discard)
+    await asyncio.gather(*running)
+    return {**took, "unsent": unsent}
+
+
 async def visible(task: Task) -> dict[str, Any]:
     """Open loop: referrals come when they come, whatever became of those before.
 
@@ -341,6 +371,7 @@ async def reads(task: Task) -> dict[str, Any]:
 
 
 KINDS = {
+    "crowd": crowd,
     "reads": reads,
     "posts": posts,
     "visible": visible,

@@ -13,10 +13,11 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from services import problem, telemetry
-from services.errors import NotAcceptable, TooLarge, UnsupportedMediaType
+from services.errors import NotAcceptable, TooLarge, Unavailable, UnsupportedMediaType
 from services.problem import ProblemView
 from services.runtime import Runtime
 from services.service import Service
+from services.settings import SharedSettings
 
 MAX_BODY_BYTES = 1024 * 1024
 VERSION = "0.1.0"
@@ -25,9 +26,11 @@ VERSION = "0.1.0"
 class Edge:
     """The outermost layer: ids, body limit, JSON only, metrics. Pure ASGI, since it runs always."""
 
-    def __init__(self, app: ASGIApp, service: str) -> None:
+    def __init__(self, app: ASGIApp, service: str, at_once: int) -> None:
         self.app = app
         self.service = service
+        self.at_once = at_once
+        self.inside = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Bind the ids, refuse what is too large or not JSON, count what was answered."""
@@ -61,10 +64,17 @@ class Edge:
             await send(message)
 
         refusal = self._refusal(scope["method"], headers, scope["path"])
+        if refusal is None and self.inside >= self.at_once and _is_work(scope["path"]):
+            # Told at once, before anything is read or written: nothing accepted is ever lost.
+            refusal = Unavailable("too many requests at once", retry_after_seconds=1)
         if refusal is not None:
             await problem.response(refusal)(scope, receive, watched)
         else:
-            await self._within_limit(scope, receive, watched)
+            self.inside += 1
+            try:
+                await self._within_limit(scope, receive, watched)
+            finally:
+                self.inside -= 1
         route = getattr(scope.get("route"), "path", "unmatched")
         telemetry.REQUESTS.labels(self.service, route, scope["method"], status).inc()
         telemetry.REQUEST_SECONDS.labels(self.service, route).observe(time.perf_counter() - started)
@@ -100,6 +110,14 @@ class Edge:
             return message
 
         await self.app(scope, counted, send)
+
+
+def _is_work(path: str) -> bool:
+    """Whether a full process may refuse it; health and figures are told even then.
+
+    A feed may wait for news for half a minute and costs nothing while it does.
+    """
+    return path.startswith("/v1/") and not path.startswith("/v1/feeds/")
 
 
 async def _measure_loop_lag(service: str) -> None:
@@ -231,5 +249,10 @@ def create_app(service: Service, *, work: bool = False, runtime: Runtime | None 
         return document
 
     app.openapi = openapi  # type: ignore[method-assign]
-    app.add_middleware(Edge, service=service.name)
+    at_once = (
+        SharedSettings().requests_at_once
+        if runtime is None
+        else (runtime.settings.requests_at_once)
+    )
+    app.add_middleware(Edge, service=service.name, at_once=at_once)
     return app

@@ -35,6 +35,8 @@ class SharedSettings(BaseSettings):
     mediation_url: str = Field("http://127.0.0.1:8003", alias="MEDIATION_URL")
     notification_url: str = Field("http://127.0.0.1:8004", alias="NOTIFICATION_URL")
     requests_per_second: int = Field(200, alias="LIANDIAO_REQUESTS_PER_SECOND")
+    # Beyond this many requests in work, a process answers 503 at once instead of queueing.
+    requests_at_once: int = Field(256, ge=1, alias="LIANDIAO_REQUESTS_AT_ONCE")
     pool_size: int = Field(10, alias="LIANDIAO_POOL_SIZE")
 
 

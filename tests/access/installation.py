@@ -207,7 +207,7 @@ class Installation:
         answer = await self.http[service].request(
             method,
             path,
-            headers=_bytes(sent),
+            headers=sent,
             params=params,
             **(content if method == "POST" else {}),
         )
@@ -281,11 +281,6 @@ class Installation:
             await memory.save()
             parked = await db.fetch("SELECT code, reason FROM parked_case")
             assert not parked, (events.service.name, [dict(row) for row in parked])
-
-
-def _bytes(headers: dict[str, str]) -> list[tuple[bytes, bytes]]:
-    """Header values as they go on the wire, also those that are no ASCII."""
-    return [(name.encode(), value.encode("latin-1")) for name, value in headers.items()]
 
 
 @contextlib.asynccontextmanager
