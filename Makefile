@@ -20,7 +20,7 @@ run: venv-run ## Start everything here and play one case (DEMO=no: no play); Ctr
 	@exec $(PY) -m services stack $(if $(filter no,$(DEMO)),--no-play)
 
 test: setup ## All tests: fast ones first, then PostgreSQL and Kafka, then the whole stack
-	@$(PY) -m pytest -q
+	@$(PY) -m tests
 
 test-fast: setup ## Tests that need no server (seconds)
 	@$(PY) -m pytest -q -m "not postgres and not kafka and not stack"
