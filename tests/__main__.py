@@ -1,7 +1,8 @@
 """``python -m tests``: all tests. First what needs no server, then two lanes side by side.
 
-Most of the tests with servers wait for a server, so one core would idle. Each lane starts servers of
-its own on free ports. The output of the second lane is shown when it is done. Arguments go to both.
+Most of the tests with servers wait for a server, so one core would idle. Each lane starts servers
+of its own on free ports. The output of the second lane is shown when it is done. Arguments go to
+both.
 """
 
 import subprocess
