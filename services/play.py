@@ -71,8 +71,8 @@ async def send_command(
         sasl_plain_password=login["password"],
         acks="all",
     )
-    await producer.start()
     try:
+        await producer.start()
         headers = [("ce_id", command_id.encode()), ("ce_type", f"liandiao.{type_}.v1".encode())]
         if subject:
             headers.append(("ce_subject", subject.encode()))
@@ -104,8 +104,8 @@ async def read_answer(
         auto_offset_reset="earliest",
         enable_auto_commit=False,
     )
-    await consumer.start()
     try:
+        await consumer.start()
         async with asyncio.timeout(seconds):
             async for record in consumer:
                 headers = dict(record.headers)

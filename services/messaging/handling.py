@@ -27,7 +27,7 @@ CLOSED: Final = "liandiao.case.closed.v1"
 def is_transient(error: BaseException) -> bool:
     """True for a failure that time mends; everything else is the event's fault or the handler's."""
     if isinstance(error, asyncpg.InterfaceError):
-        return "closed" in str(error) or "released" in str(error) or "lost" in str(error)
+        return any(word in str(error) for word in ("closed", "released", "lost", "in progress"))
     if isinstance(error, Problem):
         return error.retryable and error.status == 503
     return isinstance(
@@ -36,6 +36,8 @@ def is_transient(error: BaseException) -> bool:
         | OSError
         | TimeoutError
         | asyncpg.PostgresConnectionError
+        # A connection that died in the middle of a call: the client says so of its own state.
+        | asyncpg.InternalClientError
         | asyncpg.exceptions.OperatorInterventionError
         | asyncpg.exceptions.InsufficientResourcesError
         | asyncpg.exceptions.TransactionRollbackError

@@ -69,7 +69,12 @@ async def opened(urls: Mapping[str, str]) -> AsyncIterator[Databases]:
             # The first statement takes the snapshot, and opens the gate of row-level security.
             await connection.execute("SELECT set_config('liandiao.organisation', '*', true)")
         yield Databases(connections)
-    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+    except (
+        OSError,
+        asyncpg.PostgresError,
+        asyncpg.InterfaceError,
+        asyncpg.InternalClientError,
+    ) as error:
         raise CannotLook(f"a database cannot be read: {error}") from error
     finally:
         for connection in connections.values():

@@ -104,6 +104,8 @@ def test_failures_that_time_mends_are_told_from_others():
     assert is_transient(asyncpg.SerializationError())
     assert is_transient(ConnectionResetError())
     assert is_transient(asyncpg.InterfaceError("connection is closed"))
+    assert is_transient(asyncpg.InterfaceError("another operation is in progress"))
+    assert is_transient(asyncpg.InternalClientError('the protocol is in the "failed" state'))
     assert not is_transient(asyncpg.UniqueViolationError())
     assert not is_transient(asyncpg.InterfaceError("the server expects 2 arguments"))
     assert not is_transient(Poison("x"))
