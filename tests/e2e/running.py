@@ -73,8 +73,8 @@ class RunningStack:
         self.seconds_to_ready = time.monotonic() - began
 
     def client(self) -> Stack:
-        """A client of this stack."""
-        return Stack(self.home / "stack.json")
+        """A client of this stack; what it writes is held against the services at the end."""
+        return Stack(self.home / "stack.json", http_log=self.home / "logs" / "http-tests.jsonl")
 
     def pid(self, name: str) -> int:
         """Process id of a child: a service, kafka or postgres."""

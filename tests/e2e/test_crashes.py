@@ -119,3 +119,11 @@ def test_doctor_finds_nothing_after_all_that(running: RunningStack) -> None:
         seconds=60,
         describe="a clean doctor",
     )
+
+
+@pytest.mark.timeout(180)
+def test_verify_finds_no_broken_promise_after_all_that(running: RunningStack) -> None:
+    done = running.command("verify", "--allow-empty", "commands")
+
+    assert done.returncode == 0, done.stdout
+    assert "everything holds" in done.stdout
