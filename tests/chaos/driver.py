@@ -18,7 +18,7 @@ from typing import Any, Final
 import httpx
 from aiokafka.errors import KafkaError
 
-from services.client import Client, Refused, Stack
+from services.client import Client, Refused, Stack, wait_for
 from services.clock import SHANGHAI
 from services.play import (
     COURT,
@@ -190,7 +190,13 @@ class Lives(Play):
     def leave(self, teller: Client, case_id: str, parties: list[dict[str, Any]]) -> str:
         """A party leaves; nobody can refuse it."""
         party = self.chance.choice(parties)["party_id"]
-        teller.post("intake", f"/v1/cases/{case_id}/departures", {"party_id": party})
+        path = f"/v1/cases/{case_id}/departures"
+        # Intake may not have heard yet that the handler takes part: not yours, not there.
+        wait_for(
+            lambda: teller.post("intake", path, {"party_id": party}),
+            seconds=self.patience_seconds,
+            describe="the departure",
+        )
         return "left"
 
     def refuse(self, handler: Client, mediation: str, parties: list[dict[str, Any]]) -> str:
