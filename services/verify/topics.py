@@ -34,6 +34,10 @@ class Topics:
         ]
         if not wanted:
             return {}
+        # All at once: the client would ask for the leaders of each topic by itself, one by one.
+        await asyncio.wait_for(
+            self._client._client.set_topics({place.topic for place in wanted}), CALL_SECONDS
+        )
         begins = await asyncio.wait_for(self._client.beginning_offsets(wanted), CALL_SECONDS)
         ends = await asyncio.wait_for(self._client.end_offsets(wanted), CALL_SECONDS)
         return {place: (begins[place], ends[place]) for place in wanted}
