@@ -324,8 +324,16 @@ class Bench:
             f"{1000 * percentile(admitted, 99):.0f} ms), {len(refused)} refused with 503, "
             f"{crowd['unsent']} the generator could not begin"
         )
+        if refused:
+            self.report.add_floor(
+                Result("overload: a refusal, p99", 1000 * percentile(refused, 99), "ms", how=how)
+            )
+        else:
+            self.report.notes.append(
+                "overload: nothing was refused: beside the services this machine could not "
+                "generate enough to fill a process"
+            )
         self.report.add_floor(
-            Result("overload: a refusal, p99", 1000 * percentile(refused, 99), "ms", how=how),
             Result("overload: intake's memory grew by", grown, "MB", how="resident size"),
             Result(
                 "overload: until the latency is usual again",

@@ -22,7 +22,7 @@ def _document(place: Place, number: int) -> dict[str, Any]:
 
 
 async def _post(place: Place, document: dict[str, Any], key: str, sender: str) -> httpx.Response:
-    head = {**place.it.of(sender), "Idempotency-Key": key}
+    head = {**place.it.of(sender), "Idempotency-Key": key.encode("latin-1")}
     return await place.it.call("intake", "POST", "/v1/referrals", document, headers=head)
 
 
