@@ -78,7 +78,7 @@ class Turn:
             "intake",
             "POST",
             f"{path}/lane-changes",
-            {"to_lane": "court_mandated", "ground": "reclassified"},
+            {"to_lane": "court_post", "ground": "filed"},
             headers=head,
             version=int(seen.headers["ETag"].strip('"')),
         )
