@@ -39,7 +39,7 @@ def run(mutant: Mutant, folder: Path) -> tuple[str, str]:
     except ValueError as error:
         return "does NOT apply", str(error)
     command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider"]
-    environ = {**os.environ, "LIANDIAO_CRASH": "short", "PYTHONPATH": str(folder)}
+    environ = {**os.environ, "LIANDIAO_CRASH": "short"}
     try:
         done = subprocess.run(
             [*command, *os.environ.get("MUTANTS_PYTEST", "").split(), mutant.test],
