@@ -30,8 +30,9 @@ MUTANTS: Final = (
         "stamp before acknowledgement",
         "services/messaging/relay.py",
         '            failpoint("relay.after_send")\n',
-        '            await self.pool.execute("UPDATE outbox SET published_at = now(), partition = 0,"\n'
-        '                " \\"offset\\" = 0 WHERE id = ANY($1)", [row.id for row, _ in sent])\n'
+        '            await self.pool.execute("UPDATE outbox SET published_at = now(),"\n'
+        '                " partition = 0, \\"offset\\" = 0 WHERE id = ANY($1)",\n'
+        "                [row.id for row, _ in sent])\n"
         '            failpoint("relay.after_send")\n            failpoint("relay.after_ack")\n',
         "tests/crash/test_02_relay_dies.py",
     ),
@@ -86,14 +87,6 @@ MUTANTS: Final = (
         'SELECT id, topic, partition, "offset", key, headers, data FROM parked_event\n'
         "               WHERE consumer = $1 AND key = $2 ORDER BY id DESC LIMIT 1",
         "tests/crash/test_07_poison.py",
-    ),
-    Mutant(
-        "effects committed before the inbox",
-        "services/messaging/inbox.py",
-        '        failpoint("consumer.after_emit")\n',
-        '        await self._db.execute("COMMIT")\n        await self._db.execute("BEGIN")\n'
-        '        failpoint("consumer.after_emit")\n',
-        "tests/crash/test_05_consumer_dies.py",
     ),
     Mutant(
         "recovery raises no stream head",
