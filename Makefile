@@ -5,7 +5,7 @@ PY := .venv/bin/python
 DEMO ?= yes
 export MAKE_TARGET = $(MAKECMDGOALS)
 
-.PHONY: help setup venv-run check test test-fast run verify chaos bench migrate schemas lint fmt lock fuzz
+.PHONY: help setup venv-run check test test-fast run verify chaos mutants bench migrate schemas lint fmt lock fuzz
 
 help: ## Show this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
@@ -54,6 +54,9 @@ chaos: setup ## Load and random faults for MINUTES=n (SEED=n repeats a run), the
 
 bench: setup ## Measure this machine (minutes) and write docs/performance.md
 	@$(PY) -m bench
+
+mutants: setup ## Seed faults in a copy of the tree; each must be caught by its crash test
+	@$(PY) -m tests.mutants
 
 lock: ## Make both lock files again (needs uv)
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate -q requirements.in -o requirements.lock

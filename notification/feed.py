@@ -74,6 +74,7 @@ class Feeder:
             self._missing[connection] = time.monotonic() + MISSING_TOPIC_SECONDS
             log.warning("topic missing", topic=topic)
             return 0
+        failpoint("feeder.before_send")
         last: tuple[int, Any] | None = None
         fault: BaseException | None = None
         async with asyncio.timeout(SEND_SECONDS):

@@ -166,6 +166,7 @@ class Sender:
     async def _hand_over(self, going: Try) -> Outcome:
         async with self._slots:
             try:
+                failpoint("sender.before_send")
                 receipt = await going.channel.send(going.letter)
                 failpoint("sender.after_send")
             except SendingFailed as fault:

@@ -14,6 +14,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from services import problem, telemetry
 from services.errors import NotAcceptable, TooLarge, Unavailable, UnsupportedMediaType
+from services.messaging.failpoints import failpoint
 from services.problem import ProblemView
 from services.runtime import Runtime
 from services.service import Service
@@ -61,6 +62,8 @@ class Edge:
                     (b"cache-control", b"no-store"),
                     (b"x-content-type-options", b"nosniff"),
                 ]
+            else:
+                failpoint("http.during_answer")
             await send(message)
 
         refusal = self._refusal(scope["method"], headers, scope["path"])

@@ -141,6 +141,7 @@ class CaseConsumer(GroupConsumer):
         async with self.runtime.pool.acquire() as proxy, proxy.transaction():
             db = cast(asyncpg.Connection, proxy)
             memory, now = await events.remember(db, everything, fence)
+            failpoint("consumer.after_lock")
             until = time.monotonic() + BATCH_SECONDS
             for place, records in batch.items():
                 for count, record in enumerate(records, 1):
@@ -152,7 +153,7 @@ class CaseConsumer(GroupConsumer):
                     break
             fence.expected = {p.partition: batch[p][n - 1].offset + 1 for p, n in done.items()}
             await memory.save(fence)
-            failpoint("consumer.after_effect")
+            failpoint("consumer.before_commit")
         failpoint("consumer.after_commit")
         await self._committed(tally, memory)
         return done
@@ -195,6 +196,7 @@ class CaseConsumer(GroupConsumer):
             await self.positions.lock(db, place.topic, place.partition, record.offset)
             await self.events.park(db, record, code)
             await self.positions.move(db, place.topic, place.partition, record.offset + 1)
+        failpoint("consumer.after_parking")
         EVENTS_HANDLED.labels(self.events.service.name, self.consumer, "parked").inc()
         self.limits.parked(record.key)
 

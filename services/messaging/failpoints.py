@@ -1,22 +1,38 @@
 """Named places where a test may stop the process, to prove that nothing is lost or doubled there.
 
-In a test installation ``LIANDIAO_FAILPOINTS="relay.after_ack=2,consumer.after_effect=1"`` ends the
-process with status 99 at the second, first … time the place is reached. Everywhere else a place is
-an empty call. The places are the arguments of ``failpoint(…)`` in the source.
+In a test installation ``LIANDIAO_FAILPOINTS="relay.after_ack:2,consumer.after_effect:1:freeze"``
+ends the process with status 137 (as ``kill -9`` does) at the second, or stops it like SIGSTOP at
+the first time the place is reached. Everywhere else a place is an empty call. The places are the
+arguments of ``failpoint(…)`` in the source.
 """
 
 import os
 import re
+import signal
 from collections.abc import Callable
 from typing import Final
 
-STATUS: Final = 99
+STATUS: Final = 137
 PLACE: Final = re.compile(r"^[a-z_]+\.[a-z_]+$")
+
+
+class Failed(Exception):
+    """What a place armed with ``raise`` raises."""
 
 
 def _leave() -> None:
     os._exit(STATUS)
 
+
+def _freeze() -> None:
+    os.kill(os.getpid(), signal.SIGSTOP)
+
+
+def _fail() -> None:
+    raise Failed
+
+
+MODES: Final[dict[str, Callable[[], None]]] = {"kill": _leave, "freeze": _freeze, "raise": _fail}
 
 _armed: dict[str, tuple[int, Callable[[], None]]] = {}
 
@@ -33,6 +49,11 @@ def disarm() -> None:
     _armed.clear()
 
 
+def armed() -> frozenset[str]:
+    """The places that were not reached often enough yet."""
+    return frozenset(_armed)
+
+
 def failpoint(place: str) -> None:
     """A place where a test may stop the process; does nothing otherwise."""
     if not _armed or place not in _armed:
@@ -46,11 +67,13 @@ def failpoint(place: str) -> None:
 
 
 def arm_from_environment(text: str | None = None) -> None:
-    """Arm what ``LIANDIAO_FAILPOINTS`` names. Raises ``ValueError`` for a wrong name."""
+    """Arm what ``LIANDIAO_FAILPOINTS`` names. Raises ``ValueError`` for a wrong name or mode."""
     text = os.environ.get("LIANDIAO_FAILPOINTS", "") if text is None else text
     for item in filter(None, (part.strip() for part in text.split(","))):
-        place, _, hit = item.partition("=")
-        arm(place, int(hit or 1))
+        place, hit, mode = (*item.split(":"), "", "")[:3]
+        if (mode or "kill") not in MODES:
+            raise ValueError(f"not a way to fail: {mode}")
+        arm(place, int(hit or 1), MODES[mode or "kill"])
 
 
 if os.environ.get("LIANDIAO_TEST_INSTALLATION", "").lower() in {"1", "true", "yes", "on"}:

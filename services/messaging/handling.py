@@ -168,6 +168,7 @@ class CaseEvents:
             uow = self._unit(db, memory, now)
             uow.answer(envelope)
             await subscription.handler(self._received(record, envelope, subscription), uow)
+            failpoint("consumer.after_effect")
             stream = uow.streams.get(envelope.case_id)
             if stream:
                 memory.rounds[envelope.case_id] = Round(stream.episode, stream.closed)

@@ -9,6 +9,8 @@ from uuid import UUID
 
 import asyncpg
 
+from services.messaging.failpoints import failpoint
+
 if TYPE_CHECKING:
     from services.unit_of_work import UnitOfWork
 
@@ -183,6 +185,7 @@ class Memory:
             await ending()
         if self.unit is not None:
             await self.unit.flush()
+        failpoint("consumer.after_emit")
         changed, turned = list(self._changed), list(self.turned.items())
         self._changed.clear()
         self.turned.clear()
@@ -206,6 +209,7 @@ class Memory:
             list(fence.expected) if fence else [],
             list(fence.expected.values()) if fence else [],
         )
+        failpoint("consumer.after_inbox")
 
 
 _READ: Final = """

@@ -177,6 +177,7 @@ class Relay:
                     continue
                 try:
                     sent.append((row, await self._send(producer, row)))
+                    failpoint("relay.in_sends")
                 except REFUSED as error:
                     left_out.add((row.topic, row.key))
                     await self._hold(row, error)

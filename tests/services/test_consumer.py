@@ -170,7 +170,7 @@ async def test_each_event_takes_effect_once_in_order(world):
 
 
 @marked
-@pytest.mark.parametrize("place", ["consumer.after_effect", "consumer.after_commit"])
+@pytest.mark.parametrize("place", ["consumer.before_commit", "consumer.after_commit"])
 async def test_a_consumer_that_dies_around_the_commit_has_one_effect(world, place):
     case_id = new_id()
     await emit(world.sender, case_id, 6)

@@ -1,0 +1,154 @@
+"""The last hop: provider and ``out`` topic have it, and the process dies before it knows."""
+
+import asyncio
+from typing import Any
+
+import httpx
+import pytest
+
+from notification.channels import Letter, Receipt, channels
+from notification.feed import Feeder
+from notification.sender import Sender
+from services.messaging import failpoints
+from services.runtime import Runtime
+from tests.crash.checks import size
+from tests.fixtures.messaging import Crash, crash
+from tests.fixtures.servers import KafkaServer
+from tests.notification.builders import a_registration
+from tests.notification.conftest import Case, runtime  # noqa: F401 - a fixture
+from tests.notification.test_feeder import _hear, _numbers, _read, fed  # noqa: F401 - a fixture
+from tests.notification.test_sending import Intake, _files, _said, _states
+
+pytestmark = [pytest.mark.postgres, pytest.mark.kafka]
+
+
+@pytest.fixture
+def told(runtime: Runtime) -> Runtime:  # noqa: F811
+    """A notification whose question for contacts is answered."""
+    runtime.http = httpx.AsyncClient(transport=httpx.MockTransport(Intake()))
+    runtime._service_token = (2**40, "token")
+    return runtime
+
+
+async def forget_claims(of: Runtime) -> None:
+    await of.pool.execute("UPDATE message SET claimed_at = now() - interval '1 hour'")
+
+
+@pytest.mark.parametrize("place", ["sender.before_send", "sender.after_send"])
+async def test_a_sender_that_dies_around_the_provider_sends_each_message_once(
+    told: Runtime, place: str
+) -> None:
+    rounds = size(3, 30)
+    for _ in range(rounds):
+        case = Case(told)
+        await case.hear(a_registration(case.case_id))
+        failpoints.arm(place, 1, crash)
+        with pytest.raises(Crash):
+            await Sender(told).step()
+        await asyncio.sleep(0)
+        failpoints.disarm()
+        await forget_claims(told)
+        await settled(told)
+
+    files = _files(told.settings.spool_dir)  # type: ignore[attr-defined]
+    assert len(files) == len({f["message_id"] for f in files}) == 2 * rounds
+    said = await _said(told)
+    assert [s["type"] for s in said] == ["liandiao.message.delivered.v1"] * 2 * rounds
+    assert len({s["message_id"] for s in said}) == 2 * rounds
+
+
+async def settled(of: Runtime) -> None:
+    for _ in range(10):
+        await of.pool.execute("UPDATE message SET next_attempt_at = now() WHERE state = 'waiting'")
+        await Sender(of).step()
+        if set((await _states(of)).values()) == {"delivered"}:
+            return
+    pytest.fail(str(await _states(of)))
+
+
+class Slow:
+    """The real channel, for a sender that is blocked in front of it until it is released."""
+
+    def __init__(self, inner: Any) -> None:
+        self.inner, self.name = inner, inner.name
+        self.inside, self.released = asyncio.Event(), asyncio.Event()
+
+    def takes(self, address: Any) -> bool:
+        return bool(self.inner.takes(address))
+
+    async def send(self, letter: Letter) -> Receipt:
+        self.inside.set()
+        await self.released.wait()
+        receipt: Receipt = await self.inner.send(letter)
+        return receipt
+
+    async def ask(self, message_id: Any) -> Any:
+        return await self.inner.ask(message_id)
+
+
+async def test_a_sender_that_wakes_up_late_settles_nothing(told: Runtime) -> None:
+    case = Case(told)
+    await case.hear(a_registration(case.case_id))
+    slow = [Slow(channel) for channel in channels(told.settings)]  # type: ignore[arg-type]
+    zombie = asyncio.create_task(Sender(told, tuple(slow)).step())  # type: ignore[arg-type]
+    await asyncio.wait_for(
+        asyncio.wait(
+            [asyncio.ensure_future(each.inside.wait()) for each in slow],
+            return_when=asyncio.FIRST_COMPLETED,
+        ),
+        10,
+    )
+    await forget_claims(told)
+    await settled(told)
+    for each in slow:
+        each.released.set()
+    await asyncio.wait_for(zombie, 10)
+
+    said = await _said(told)
+    assert [s["type"] for s in said] == ["liandiao.message.delivered.v1"] * 2
+    attempts = await told.pool.fetch("SELECT outcome FROM attempt WHERE ordinal = 1")
+    assert {row["outcome"] for row in attempts} == {"failed"}
+
+
+@pytest.mark.parametrize("place", ["feeder.before_send", "feeder.after_ack"])
+async def test_a_feeder_that_dies_repeats_entries_and_leaves_none_out(
+    fed: Runtime,  # noqa: F811
+    kafka_server: KafkaServer,
+    place: str,
+) -> None:
+    rounds = size(2, 20)
+    for _ in range(rounds):
+        await _hear(fed)
+        failpoints.arm(place, 1, crash)
+        feeder = Feeder(fed)
+        with pytest.raises(Crash):
+            await feeder.step()
+        await feeder.close()
+    last = Feeder(fed)
+    while await last.step():
+        pass
+    await last.close()
+
+    numbers = _numbers(await _read(kafka_server, fed.state["name"]))
+    assert list(dict.fromkeys(numbers)) == [f"{n:010d}" for n in range(1, 4 * rounds + 1)]
+    assert (len(numbers) > 4 * rounds) == (place == "feeder.after_ack")
+
+
+async def test_numbers_of_a_batch_that_dies_before_its_commit_are_given_again(
+    told: Runtime,
+) -> None:
+    case = Case(told)
+    first = await case.hear(a_registration(case.case_id))
+    failpoints.arm("unit_of_work.before_commit", 1, crash)
+    with pytest.raises(Crash):
+        await _hear(told)
+    await _hear(told)
+
+    rows = await told.pool.fetch(
+        """SELECT connection, array_agg(feed_sequence ORDER BY feed_sequence) AS numbers
+           FROM feed_entry GROUP BY connection"""
+    )
+    assert first
+    assert rows
+    for row in rows:
+        assert row["numbers"] == list(range(1, len(row["numbers"]) + 1))

@@ -1,0 +1,1 @@
+"""Seeded faults, each of which one crash test must catch: ``python -m tests.mutants``."""

@@ -1,0 +1,129 @@
+"""The seeded faults: what is taken out of which file, and the test that must notice."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+ROOT: Final = Path(__file__).resolve().parents[2]
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """One change of the source; ``before`` stands in the file exactly once."""
+
+    name: str
+    file: str
+    before: str
+    after: str
+    test: str
+
+    def mutated(self, root: Path = ROOT) -> str:
+        """The file with the fault in it. Raises ``ValueError`` when it does not apply."""
+        text = (root / self.file).read_text("utf-8")
+        if text.count(self.before) != 1:
+            raise ValueError(f"{self.name}: stands {text.count(self.before)} times in {self.file}")
+        return text.replace(self.before, self.after)
+
+
+MUTANTS: Final = (
+    Mutant(
+        "stamp before acknowledgement",
+        "services/messaging/relay.py",
+        '            failpoint("relay.after_send")\n',
+        '            await self.pool.execute("UPDATE outbox SET published_at = now(),"\n'
+        '                " partition = 0, \\"offset\\" = 0 WHERE id = ANY($1)",\n'
+        "                [row.id for row, _ in sent])\n"
+        '            failpoint("relay.after_send")\n            failpoint("relay.after_ack")\n',
+        "tests/crash/test_02_relay_dies.py",
+    ),
+    Mutant(
+        "stamp moves to the later copy",
+        "services/messaging/relay.py",
+        'OR (o.partition = s.partition AND o."offset" > s."offset"))',
+        'OR (o.partition = s.partition AND o."offset" < s."offset"))',
+        "tests/crash/test_03_frozen_leader.py",
+    ),
+    Mutant(
+        "id greater than the last",
+        "services/messaging/relay.py",
+        "WHERE o.published_at IS NULL AND o.held_reason IS NULL\n",
+        "WHERE o.published_at IS NULL AND o.held_reason IS NULL AND o.id > coalesce(\n"
+        "                 (SELECT max(id) FROM outbox WHERE published_at IS NOT NULL), 0)\n",
+        "tests/crash/test_04_late_commit.py",
+    ),
+    Mutant(
+        "inbox check removed",
+        "services/messaging/inbox.py",
+        "    if sequence == last + 1:\n        return Verdict.NEXT\n",
+        "    if sequence <= last + 1:\n        return Verdict.NEXT\n",
+        "tests/crash/test_02_relay_dies.py",
+    ),
+    Mutant(
+        "position is not compared",
+        "services/messaging/inbox.py",
+        "            if found.get(partition) != offset:\n",
+        "            if partition not in found:\n",
+        "tests/crash/test_06_zombie.py",
+    ),
+    Mutant(
+        "parking does not compare the position",
+        "services/messaging/group.py",
+        "        if found != expected:\n",
+        "        if found is None:\n",
+        "tests/crash/test_06_zombie.py",
+    ),
+    Mutant(
+        "a fork passes as a copy",
+        "services/messaging/inbox.py",
+        "    if head and sequence == last and event_id != head.event_id:\n",
+        "    if head and sequence < last and event_id != head.event_id:\n",
+        "tests/crash/test_08_twice.py",
+    ),
+    Mutant(
+        "replay without order",
+        "services/messaging/parking.py",
+        'SELECT id, topic, partition, "offset", key, headers, data FROM parked_event\n'
+        "               WHERE consumer = $1 AND key = $2 ORDER BY id",
+        'SELECT id, topic, partition, "offset", key, headers, data FROM parked_event\n'
+        "               WHERE consumer = $1 AND key = $2 ORDER BY id DESC LIMIT 1",
+        "tests/crash/test_07_poison.py",
+    ),
+    Mutant(
+        "recovery raises no stream head",
+        "services/messaging/recovery.py",
+        "WHERE c.last_sequence < excluded.last_sequence RETURNING true",
+        "WHERE c.last_sequence > excluded.last_sequence RETURNING true",
+        "tests/crash/test_10_database_gone.py",
+    ),
+    Mutant(
+        "writes allowed before recovery",
+        "services/unit_of_work.py",
+        "        if pending.outbox and not self.runtime.writes_allowed:\n",
+        "        if not pending and not self.runtime.writes_allowed:\n",
+        "tests/crash/test_10_database_gone.py",
+    ),
+    Mutant(
+        "idempotency key not stored",
+        "services/idempotency.py",
+        "        if self._scope is None:\n            return\n        await self._uow.db.execute(",
+        "        if self._scope is None or self.status == 201:\n            return\n"
+        "        await self._uow.db.execute(",
+        "tests/crash/test_01_posting.py",
+    ),
+    Mutant(
+        "sender without a comparison of attempts",
+        "notification/repository.py",
+        "WHERE m.id = g.id AND m.attempts = g.ordinal AND m.state = 'sending'",
+        "WHERE m.id = g.id AND m.state <> 'waiting'",
+        "tests/crash/test_12_last_hop.py",
+    ),
+    Mutant(
+        "the feed is stamped before it is acknowledged",
+        "notification/feed.py",
+        '        failpoint("feeder.before_send")\n',
+        "        await repository.stamp_delivered(\n"
+        '            self.runtime.pool, connection, rows[-1]["feed_sequence"], 0, 0\n        )\n'
+        '        failpoint("feeder.before_send")\n',
+        "tests/crash/test_12_last_hop.py",
+    ),
+)
