@@ -118,6 +118,13 @@ MUTANTS: Final = (
         "tests/crash/test_12_last_hop.py",
     ),
     Mutant(
+        "silence overrides an answer",
+        "mediation/queue/handlers.py",
+        '    if row["state"] != "offered":\n        return\n    move, meaning',
+        "    move, meaning",
+        "tests/crash/test_11_crossing.py",
+    ),
+    Mutant(
         "the feed is stamped before it is acknowledged",
         "notification/feed.py",
         '        failpoint("feeder.before_send")\n',
