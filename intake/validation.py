@@ -313,6 +313,16 @@ class _Rules:
             self._party(f"/parties/{number}", party)
         self._refs()
         self._two_sides()
+        self._consent()
+
+    def _consent(self) -> None:
+        """Delegating before filing needs the applicant's consent (法释〔2016〕14号 1, 11: L-03)."""
+        if self.document.get("lane") != "court_pre":
+            return
+        for number, party in enumerate(self.parties):
+            consent = self._member("consent", party)
+            if party.get("role") == "applicant" and consent.get("state") != "given":
+                self.doubt(f"/parties/{number}/consent", "consent_not_recorded")
 
     def refuse(self, pointer: str, code: str) -> None:
         """Add an error."""
