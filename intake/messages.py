@@ -37,6 +37,8 @@ MESSAGES: Final[dict[str, str]] = {
     "claim_not_integer": "A claim is a whole number of fen.",
     "claim_too_large": "A claim is at most 10^15 fen.",
     "party_role_missing": "A party in a role that this lane needs is missing.",
+    "consent_not_recorded": "Delegating before filing needs the applicant's consent; none is"
+    " recorded (法释〔2016〕14号 1, 11; L-03).",
     "party_ref_repeated": "Two parties have the same ref.",
     "party_ref_unknown": "No party has this ref.",
     "party_ref_format": "A member is not named by a party's ref.",

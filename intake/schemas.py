@@ -9,6 +9,7 @@ from uuid import UUID
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, PlainSerializer
 
 from services.clock import wire
+from services.events.sources import Cited
 
 Instant = Annotated[datetime, PlainSerializer(wire, return_type=str, when_used="json")]
 
@@ -50,6 +51,12 @@ class SubmittedView(BaseModel):
     registered_at: Instant
     receipts: list[ReceiptView]
     warnings: list[Finding]
+
+
+class LostReceipt(Body):
+    """Whose receipt was lost, by the referral's own ref."""
+
+    party_ref: str = Field(pattern=r"^[A-Za-z][A-Za-z0-9_-]{0,31}$")
 
 
 class ReceiptsView(BaseModel):
@@ -150,13 +157,12 @@ class HolderView(BaseModel):
     since: Instant
 
 
-class DeadlineView(BaseModel):
+class DeadlineView(Cited):
     """A clock of the case; ``due_at`` is exclusive."""
 
     clock_id: UUID
     kind: str
     rule: str
-    citation: str
     state: str
     due_at: Instant
     due_on: str

@@ -13,6 +13,7 @@ from services.events.intake import (
     CaseRegistered,
     CaseReopened,
     HandlingConstraintsChanged,
+    PartyLeft,
     ReferralReceived,
 )
 from services.events.mediation import (
@@ -23,6 +24,7 @@ from services.events.mediation import (
     AssignmentObjected,
     AssignmentReturned,
     ConfirmationApplied,
+    ConfirmationDecided,
     MediationEnded,
     ObligationBreached,
     ObligationPerformed,
@@ -85,6 +87,11 @@ async def take_correction(received: Received[CaseCorrected], uow: UnitOfWork) ->
         if getattr(data, name) is not None
     }
     await turns.corrected(uow, data.case_id, known)
+
+
+async def let_leave(received: Received[PartyLeft], uow: UnitOfWork) -> None:
+    """A party left: whoever is asked from now on is told of the others."""
+    await turns.party_left(uow, received.data.case_id, received.data.party_id)
 
 
 async def take_constraints(received: Received[HandlingConstraintsChanged], uow: UnitOfWork) -> None:
@@ -165,16 +172,21 @@ async def take_breach(received: Received[ObligationBreached], uow: UnitOfWork) -
     )
 
 
-async def take_confirmation(received: Received[ConfirmationApplied], uow: UnitOfWork) -> None:
+async def take_application(received: Received[ConfirmationApplied], uow: UnitOfWork) -> None:
     """The parties applied to the court."""
+    await turns.confirmation_applied(uow, received.data)
+
+
+async def take_ruling(received: Received[ConfirmationDecided], uow: UnitOfWork) -> None:
+    """The court decided on confirmation."""
     data = received.data
     await turns.stop_clocks(
         uow,
         data.case_id,
-        "applied",
-        kinds=("confirmation",),
-        subject_id=data.agreement_id,
-        act_at=data.applied_at,
+        "decided",
+        kinds=("ruling",),
+        subject_id=data.confirmation_id,
+        act_at=data.decided_at,
     )
 
 
@@ -202,6 +214,7 @@ CONSUMES: Final[tuple[Subscription, ...]] = (
     on(CaseRegistered, route_registered),
     on(CaseReopened, after_writing(route_reopened)),
     on(CaseCorrected, after_writing(take_correction)),
+    on(PartyLeft, after_writing(let_leave)),
     on(HandlingConstraintsChanged, after_writing(take_constraints)),
     on(CaseLaneChanged, after_writing(change_lane)),
     on(CaseClosed, after_writing(close)),
@@ -214,6 +227,7 @@ CONSUMES: Final[tuple[Subscription, ...]] = (
     on(ObligationsChanged, after_writing(take_obligations)),
     on(ObligationPerformed, after_writing(take_performance)),
     on(ObligationBreached, after_writing(take_breach)),
-    on(ConfirmationApplied, after_writing(take_confirmation)),
+    on(ConfirmationApplied, after_writing(take_application)),
+    on(ConfirmationDecided, after_writing(take_ruling)),
     on(MediationEnded, after_writing(take_ending)),
 )

@@ -6,6 +6,7 @@ text, B seen second hand, C to confirm, M from memory, S founding document, site
 
 import csv
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -31,6 +32,15 @@ class Deadline:
     on_expiry: str
     rule: str
     certainty: str
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """What a code in a citation stands for; ``article`` is empty when none is known."""
+
+    code: str
+    title: str
+    article: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,11 +93,22 @@ class Effect:
 
 @dataclass(frozen=True, slots=True)
 class Confirmation:
-    """Whether an agreement may be confirmed by a court, and by which deadline."""
+    """Whether an agreement may be confirmed by a court, by when, and how long the court takes."""
 
     allowed: bool
     deadline: Deadline | None
     warn_days: tuple[int, ...]
+    source: str
+    ruling: Deadline
+
+
+@dataclass(frozen=True, slots=True)
+class Ground:
+    """Why a court did not confirm an agreement."""
+
+    code: str
+    zh: str
+    en: str
     source: str
 
 
@@ -162,6 +183,7 @@ class Lane:
             deadline=deadline(rule["deadline"]) if allowed else None,
             warn_days=tuple(rule["warn_days"]),
             source=rule["source"],
+            ruling=deadline(rule["ruling"]),
         )
 
 
@@ -186,6 +208,23 @@ def _deadlines() -> dict[str, Deadline]:
 
 
 DEADLINES: Final[Mapping[str, Deadline]] = _deadlines()
+
+
+#: A code of docs/legal-sources.md inside a citation; `DL-…` is a deadline's own id.
+_CODE: Final = re.compile(r"(?<![A-Z-])[A-Z]{1,2}-[0-9]{1,2}(?![0-9])")
+
+
+@lru_cache(maxsize=1)
+def _sources() -> tuple[Source, ...]:
+    with (DATA / "sources.csv").open(encoding="utf-8", newline="") as file:
+        return tuple(Source(**row) for row in csv.DictReader(file))
+
+
+@lru_cache(maxsize=512)
+def sources_of(citation: str) -> tuple[Source, ...]:
+    """Title and article behind every code in a citation, in its order; none for a site value."""
+    codes = dict.fromkeys(_CODE.findall(citation))
+    return tuple(source for code in codes for source in _sources() if source.code == code)
 
 
 def deadline(code: str) -> Deadline:
@@ -266,6 +305,10 @@ END_CODES: Final[Mapping[str, EndCode]] = {
 REMEDIES: Final[Mapping[str, Remedy]] = {
     value["code"]: Remedy(**value) for value in _document("remedies.json")["remedies"]
 }
+#: Why a court may leave an agreement unconfirmed (INT-22 355, 357, 358).
+CONFIRMATION_GROUNDS: Final[Mapping[str, Ground]] = {
+    value["code"]: Ground(**value) for value in _document("lanes.json")["confirmation"]["grounds"]
+}
 
 
 @lru_cache(maxsize=256)
@@ -332,6 +375,12 @@ def remedies(code: str, outcome: str) -> tuple[Remedy, ...]:
     return tuple(REMEDIES[name] for name in table.get(code, table["*"]))
 
 
+def remedies_of_confirmation(confirmed: bool) -> tuple[Remedy, ...]:
+    """What stays open to the parties when the court has, or has not, confirmed (民诉法 206)."""
+    table = _document("remedies.json")["confirmation"]
+    return tuple(REMEDIES[name] for name in table["confirmed" if confirmed else "refused"])
+
+
 def _length(n: int, unit: str) -> str:
     return f"{n} {unit}" + ("s" if abs(n) != 1 else "")
 
@@ -361,7 +410,14 @@ def table() -> str:
         "A hotline's orders, in any lane: " + _hotline(),
         "",
         "Confirmation: " + _document("lanes.json")["confirmation"]["source"] + ". It goes by the "
-        "handler's kind, in every lane save court_post, court_exec and proc_crim.",
+        "handler's kind, in every lane save court_post, court_exec and proc_crim. " + _ruling(),
+        "",
+        "| not confirmed because | zh | en | source |",
+        "|---|---|---|---|",
+        *(
+            f"| {ground.code} | {ground.zh} | {ground.en} | {ground.source} |"
+            for ground in CONFIRMATION_GROUNDS.values()
+        ),
         "",
         "Beside the lanes: " + "; ".join(_site_lengths()) + ".",
         "",
@@ -385,6 +441,15 @@ def table() -> str:
 def _site_lengths() -> list[str]:
     items = {name: site(name) for name in _document("lanes.json")["site"]}
     return [f"{name} {_length(w.n, w.unit)} ({w.source})" for name, w in items.items()]
+
+
+def _ruling() -> str:
+    row = deadline(_document("lanes.json")["confirmation"]["ruling"])
+    told = {
+        word: remedies_of_confirmation(word == "confirmed") for word in ("confirmed", "refused")
+    }
+    ways = "; ".join(f"{word}: {', '.join(r.code for r in rs)}" for word, rs in told.items())
+    return f"The court decides within {_length(row.n, row.unit)} ({row.id}, {row.rule}); {ways}."
 
 
 def _hotline() -> str:

@@ -407,6 +407,32 @@ async def test_a_party_follows_its_case_with_the_receipt(intake: Intake) -> None
         assert (await intake.http.get(path, headers=head)).status_code == 401
 
 
+async def test_a_lost_receipt_is_replaced_and_the_old_one_opens_nothing(intake: Intake) -> None:
+    done, _ = await a_case(intake)
+    old, other = done["receipts"][0], done["receipts"][1]
+    path = f"/v1/referrals/{done['referral_id']}/receipts"
+    key, other_key = ({"Idempotency-Key": f"key-{uuid4()}"} for _ in range(2))
+
+    first = await intake.post(path, {"party_ref": "p1"}, **key)
+    again = await intake.post(path, {"party_ref": "p1"}, **key)
+
+    new = first.json()
+    assert (first.status_code, again.json()) == (201, new)
+    assert (new["party_id"], new["number"]) == (old["party_id"], old["number"])
+    assert new["secret"] != old["secret"]
+    dead = await intake.http.post(
+        f"/v1/receipts/{old['number']}/tokens", json={"secret": old["secret"]}
+    )
+    assert dead.status_code == 401
+    head = await party_token(intake, new)
+    await party_token(intake, other)
+    log = (await intake.http.get("/v1/party/access-log", headers=head)).json()["items"]
+    assert [e["what"] for e in log] == ["receipt.replaced"]
+    stranger = await intake.post(path, {"party_ref": "p1"}, POLICE, **other_key)
+    nobody = await intake.post(path, {"party_ref": "p9"}, **other_key)
+    assert (stranger.status_code, nobody.status_code) == (404, 422)
+
+
 async def test_five_wrong_tries_lock_one_address_and_unknown_numbers_alike(intake: Intake) -> None:
     done, _ = await a_case(intake)
     receipt = done["receipts"][0]
@@ -528,6 +554,30 @@ async def test_the_party_sheet_is_for_mediation_and_its_accepted_turn(intake: In
     assert (early.status_code, client.status_code) == (503, 403)
     log = (await intake.get(f"/v1/cases/{done['case_id']}/access-log")).json()["items"]
     assert [(e["what"], e["organisation"]) for e in log] == [("party_sheet.read", CENTRE)]
+
+
+async def test_of_three_one_leaves_and_sees_what_was_until_then_while_the_others_go_on(
+    intake: Intake,
+) -> None:
+    people = referral()["parties"]
+    second = {**people[0], "ref": "p3", "name": "样例共同申请人"}
+    done, story = await a_case(intake, parties=[*people, second])
+    await story.offered()
+    receipt = next(r for r in done["receipts"] if r["ref"] == "p3")
+    head = await party_token(intake, receipt)
+    await intake.http.post("/v1/party/departures", headers=head)
+    await story.accepted()
+    path = f"/v1/cases/{done['case_id']}/party-sheet?assignment_id={story.assignment_id}"
+    service = bearer(token(None, *SHEET, connection="svc-mediation"))
+
+    sheet = (await intake.http.get(path, headers=service)).json()
+    seen = (await intake.http.get("/v1/party/case", headers=head)).json()
+
+    assert [p["ref"] for p in sheet["parties"]] == ["p1", "p2"]
+    assert seen["you_left_at"] is not None
+    assert "assignment.accepted" not in [step["what"] for step in seen["steps"]]
+    assert (seen["due"], seen["next_act"]) == (None, None)
+    assert (await read(intake, done))["state"] == "open"
 
 
 async def test_a_contact_is_told_to_notification_alone(intake: Intake) -> None:

@@ -205,6 +205,29 @@ def test_a_petition_has_five_representatives_at_most() -> None:
     assert look(document)[0] == {("/legal_context/representatives", "too_many_representatives")}
 
 
+@pytest.mark.parametrize(
+    ("lane", "state", "warned"),
+    [
+        ("court_pre", "given", False),
+        ("court_pre", "unknown", True),
+        ("court_pre", "refused", True),
+        ("pm", "unknown", False),
+    ],
+)
+def test_a_delegation_without_the_applicants_recorded_consent_is_told_with_its_citation(
+    lane: str, state: str, warned: bool
+) -> None:
+    document = referral(lane=lane)
+    document["parties"][0]["consent"]["state"] = state
+
+    _, warnings = look(document)
+
+    assert (("/parties/0/consent", "consent_not_recorded") in warnings) is warned
+    told = MESSAGES["consent_not_recorded"]
+    assert "法释〔2016〕14号" in told
+    assert "L-03" in told
+
+
 def test_commercial_mediation_leaves_out_family_disputes() -> None:
     document = sample("commercial")
     document["dispute_type"] = "family"
