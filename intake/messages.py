@@ -73,7 +73,6 @@ MESSAGES: Final[dict[str, str]] = {
     "purpose_unknown": "The purpose is not in the closed list.",
     "lane_unchanged": "The case already runs in this lane.",
     "not_an_instant": "An instant needs a date, a time and an offset.",
-    "consent_not_recorded": "The applicant's consent to mediation is not recorded; ask for it.",
     "in_future": "The instant lies ahead.",
 }
 

@@ -359,9 +359,10 @@ class _Rules:
         if self.document.get("lane") != "court_pre":
             return
         for number, party in enumerate(self.parties):
-            pointer = f"/parties/{number}/consent/state"
+            pointer = f"/parties/{number}/consent"
             state = self._member("consent", party).get("state")
-            if party.get("role") == "applicant" and state != "given" and pointer not in self.broken:
+            broken = pointer in self.broken or f"{pointer}/state" in self.broken
+            if party.get("role") == "applicant" and state != "given" and not broken:
                 self.doubt(pointer, "consent_not_recorded")
 
     def _dates(self) -> None:

@@ -287,25 +287,3 @@ def test_the_concern_itself_never_travels_only_its_consequence() -> None:
         verdict = validate(sample(name), directory(), lanes.may_send, NOW)
         assert verdict.referral is not None
         assert verdict.referral.joint_sessions is allowed
-
-
-@pytest.mark.parametrize(
-    ("lane", "state", "warns"),
-    [
-        ("court_pre", "given", False),
-        ("court_pre", "unknown", True),
-        ("court_pre", "refused", True),
-        ("court_post", "unknown", False),
-    ],
-)
-def test_delegation_without_the_applicants_consent_is_warned_of(
-    lane: str, state: str, warns: bool
-) -> None:
-    document = sample("court_pre-loan")
-    document["lane"] = lane
-    number = [party["role"] for party in document["parties"]].index("applicant")
-    document["parties"][number]["consent"]["state"] = state
-
-    _, warnings = look(document)
-
-    assert ((f"/parties/{number}/consent/state", "consent_not_recorded") in warnings) is warns
