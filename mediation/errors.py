@@ -39,6 +39,10 @@ FAULTS: Final = {
     "not-of-organisation": "/mediator_id",
     "not-a-mediator": "/mediator_id",
     "unknown-staff": "/acted_by",
+    "not-a-court": "/court",
+    "not-joint": "/applied_by",
+    "before-effect": "/occurred_at",
+    "before-application": "/occurred_at",
 }
 
 

@@ -18,6 +18,7 @@ ID = {
     "session": "session_id",
     "agreement": "agreement_id",
     "obligation": "obligation_id",
+    "confirmation": "confirmation_id",
     "consent": "id",
     "staff": "id",
 }

@@ -410,6 +410,38 @@ sa.Table(
     _one_of("proved_by", "debtor", "creditor", "organisation"),
 )
 
+CONFIRMATION: Final = sa.Table(
+    "confirmation",
+    METADATA,
+    sa.Column("confirmation_id", UUID, primary_key=True),
+    sa.Column(
+        "agreement_id", UUID, sa.ForeignKey("agreement.agreement_id"), nullable=False, index=True
+    ),
+    sa.Column("mediation_id", UUID, nullable=False, index=True),
+    sa.Column("case_id", UUID, nullable=False),
+    sa.Column("organisation", sa.Text, nullable=False),
+    sa.Column("court", sa.Text, nullable=False),
+    sa.Column("applied_by", JSONB, nullable=False),
+    sa.Column("state", sa.Text, nullable=False),
+    sa.Column("ground", sa.Text),
+    sa.Column("remedies", JSONB, nullable=False),
+    sa.Column("acted_by", sa.Text),
+    instant("decided_at", nullable=True),
+    instant("occurred_at"),
+    instant("recorded_at", default_now=True),
+    _version(),
+    _one_of("state", "applied", "confirmed", "refused"),
+    sa.CheckConstraint("(state = 'applied') = (decided_at IS NULL)", name="decided"),
+    sa.CheckConstraint("(state = 'refused') = (ground IS NOT NULL)", name="ground"),
+    comment="An application for judicial confirmation and the court's answer",
+)
+sa.Index(
+    "uq_confirmation_lasting",
+    CONFIRMATION.c.agreement_id,
+    unique=True,
+    postgresql_where=sa.text("state <> 'refused'"),
+)
+
 sa.Table(
     "hand_over",
     METADATA,

@@ -6,6 +6,7 @@ from fastapi import APIRouter
 
 from mediation.agreement.endpoints import router as agreements
 from mediation.commands import COMMANDS
+from mediation.confirmation.endpoints import router as confirmations
 from mediation.consumers import CONSUMES
 from mediation.doctor import doctor, due_without_clock, open_items
 from mediation.jobs import JOBS
@@ -21,7 +22,7 @@ from services.service import Schema, Service
 def router() -> APIRouter:
     """Every endpoint, noun by noun."""
     whole = APIRouter()
-    for noun in (queue, mediators, proceedings, sessions, agreements, obligations):
+    for noun in (queue, mediators, proceedings, sessions, agreements, obligations, confirmations):
         whole.include_router(noun)
     return whole
 

@@ -7,13 +7,16 @@ from typing import Any, Final
 from services.events import intake, mediation, routing
 from services.events.envelope import Event
 
-# Events that a linked organisation hears only when they are about itself (contracts section 2).
+# Events that a linked organisation hears only when they are about itself (contracts section 2);
+# of an application for confirmation the court that was applied to.
 OWN_ONLY_WHEN_LINKED: Final = (
     routing.ParticipantJoined,
     routing.ParticipantLeft,
     routing.LinkageRequested,
     routing.LinkageAnswered,
     routing.LinkageCancelled,
+    mediation.ConfirmationApplied,
+    mediation.ConfirmationDecided,
 )
 
 
@@ -26,7 +29,7 @@ class Part:
 
 
 def _concerns(event: Event, organisation: str) -> bool:
-    named = {getattr(event, name, None) for name in ("organisation", "asked", "asked_by")}
+    named = {getattr(event, name, None) for name in ("organisation", "asked", "asked_by", "court")}
     return organisation in named
 
 
@@ -118,6 +121,8 @@ _STANDING: Final[Mapping[type[Event], Callable[[Any], tuple[str, ...]]]] = {
     mediation.ObligationsChanged: lambda e: tuple(
         f"obligation:{o.obligation_id}" for o in e.obligations
     ),
+    mediation.ConfirmationApplied: lambda e: (f"confirmation:{e.confirmation_id}",),
+    mediation.ConfirmationDecided: lambda e: (f"confirmation:{e.confirmation_id}",),
     mediation.MediationEnded: lambda e: ("mediation",),
     intake.CaseClosed: lambda e: ("closing",),
     intake.CaseReopened: lambda e: ("closing",),

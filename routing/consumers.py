@@ -23,6 +23,7 @@ from services.events.mediation import (
     AssignmentObjected,
     AssignmentReturned,
     ConfirmationApplied,
+    ConfirmationDecided,
     MediationEnded,
     ObligationBreached,
     ObligationPerformed,
@@ -165,16 +166,21 @@ async def take_breach(received: Received[ObligationBreached], uow: UnitOfWork) -
     )
 
 
-async def take_confirmation(received: Received[ConfirmationApplied], uow: UnitOfWork) -> None:
+async def take_application(received: Received[ConfirmationApplied], uow: UnitOfWork) -> None:
     """The parties applied to the court."""
+    await turns.confirmation_applied(uow, received.data)
+
+
+async def take_ruling(received: Received[ConfirmationDecided], uow: UnitOfWork) -> None:
+    """The court decided on confirmation."""
     data = received.data
     await turns.stop_clocks(
         uow,
         data.case_id,
-        "applied",
-        kinds=("confirmation",),
-        subject_id=data.agreement_id,
-        act_at=data.applied_at,
+        "decided",
+        kinds=("ruling",),
+        subject_id=data.confirmation_id,
+        act_at=data.decided_at,
     )
 
 
@@ -214,6 +220,7 @@ CONSUMES: Final[tuple[Subscription, ...]] = (
     on(ObligationsChanged, after_writing(take_obligations)),
     on(ObligationPerformed, after_writing(take_performance)),
     on(ObligationBreached, after_writing(take_breach)),
-    on(ConfirmationApplied, after_writing(take_confirmation)),
+    on(ConfirmationApplied, after_writing(take_application)),
+    on(ConfirmationDecided, after_writing(take_ruling)),
     on(MediationEnded, after_writing(take_ending)),
 )

@@ -671,7 +671,9 @@ async def list_clocks(
     uow: Reader,
     page: Paging,
     case_id: UUID | None = None,
-    kind: Literal["acceptance", "term", "confirmation", "obligation", "linkage", "settlement"]
+    kind: Literal[
+        "acceptance", "term", "confirmation", "ruling", "obligation", "linkage", "settlement"
+    ]
     | None = None,
     state: Literal["running", "paused", "fired", "stopped"] | None = None,
 ) -> dict[str, Any]:

@@ -391,7 +391,9 @@ class ClockView(View):
     clock_id: UUID = Field(validation_alias=AliasChoices("clock_id", "id"))
     case_id: UUID
     episode: int
-    kind: Literal["acceptance", "term", "confirmation", "obligation", "linkage", "settlement"]
+    kind: Literal[
+        "acceptance", "term", "confirmation", "ruling", "obligation", "linkage", "settlement"
+    ]
     rule_id: str
     citation: str
     subject_id: UUID | None

@@ -259,7 +259,8 @@ clock = sa.Table(
     instant("occurred_at"),
     instant("recorded_at"),
     sa.CheckConstraint(
-        "kind IN ('acceptance', 'term', 'confirmation', 'obligation', 'linkage', 'settlement')",
+        "kind IN ('acceptance', 'term', 'confirmation', 'ruling', 'obligation', 'linkage',"
+        " 'settlement')",
         name="kind",
     ),
     sa.CheckConstraint("state IN ('running', 'paused', 'fired', 'stopped')", name="state"),

@@ -9,6 +9,7 @@ from uuid import UUID
 
 from mediation.agreement import repository as agreements
 from mediation.agreement.rules import BY_OTHERS
+from mediation.confirmation.repository import undecided
 from mediation.errors import fail, refuse
 from mediation.errors import moved as after
 from mediation.gate import Act, hold, own, seal
@@ -288,6 +289,8 @@ async def _hand_on(row: Row, outcome: str, act: Act, uow: UnitOfWork) -> Row:
     owed = await obligations.of_mediation(uow.db, row["mediation_id"])
     if any(o["state"] == "open" for o in owed):
         fail("obligations-open", "An obligation is still open.")
+    if await undecided(uow.db, row["mediation_id"]):
+        fail("confirmation-open", "A court has still to decide on confirmation.")
     row = await change(
         uow.db,
         "mediation",

@@ -10,7 +10,7 @@ from routing.directory import kind_of
 from routing.handlers import clocks, offering
 from routing.repository import Row, Writes
 from services.events import lanes
-from services.events.mediation import AgreementEffective, ObligationsChanged
+from services.events.mediation import AgreementEffective, ConfirmationApplied, ObligationsChanged
 from services.events.routing import LinkageCancelled
 from services.unit_of_work import UnitOfWork
 
@@ -257,6 +257,39 @@ async def agreed(uow: UnitOfWork, event: AgreementEffective) -> None:
         n=row.n,
         unit=row.unit,
         subject_id=event.agreement_id,
+    )
+    await writes.write(uow.db)
+
+
+async def confirmation_applied(uow: UnitOfWork, event: ConfirmationApplied) -> None:
+    """The window was used; the court's time to decide runs (民诉法 187: JC-7)."""
+    await uow.lock_case(event.case_id)
+    case = await repository.case_of(uow.db, event.case_id)
+    if case is None:
+        return
+    row, writes = lanes.lane(case["lane"]).confirmation_for("").ruling, Writes()
+    await clocks.stop(
+        uow,
+        writes,
+        event.case_id,
+        "applied",
+        kinds=("confirmation",),
+        subject_id=event.agreement_id,
+        act_at=event.applied_at,
+    )
+    await clocks.start(
+        uow,
+        writes,
+        case,
+        kind="ruling",
+        rule_id=row.id,
+        citation=row.rule,
+        on_expiry=row.on_expiry,
+        start_at=event.applied_at,
+        n=row.n,
+        unit=row.unit,
+        subject_id=event.confirmation_id,
+        extend_by=row.extend_by,
     )
     await writes.write(uow.db)
 

@@ -83,11 +83,22 @@ class Effect:
 
 @dataclass(frozen=True, slots=True)
 class Confirmation:
-    """Whether an agreement may be confirmed by a court, and by which deadline."""
+    """Whether an agreement may be confirmed by a court, by when, and how long the court takes."""
 
     allowed: bool
     deadline: Deadline | None
     warn_days: tuple[int, ...]
+    source: str
+    ruling: Deadline
+
+
+@dataclass(frozen=True, slots=True)
+class Ground:
+    """Why a court did not confirm an agreement."""
+
+    code: str
+    zh: str
+    en: str
     source: str
 
 
@@ -162,6 +173,7 @@ class Lane:
             deadline=deadline(rule["deadline"]) if allowed else None,
             warn_days=tuple(rule["warn_days"]),
             source=rule["source"],
+            ruling=deadline(rule["ruling"]),
         )
 
 
@@ -266,6 +278,10 @@ END_CODES: Final[Mapping[str, EndCode]] = {
 REMEDIES: Final[Mapping[str, Remedy]] = {
     value["code"]: Remedy(**value) for value in _document("remedies.json")["remedies"]
 }
+#: Why a court may leave an agreement unconfirmed (INT-22 355, 357, 358).
+CONFIRMATION_GROUNDS: Final[Mapping[str, Ground]] = {
+    value["code"]: Ground(**value) for value in _document("lanes.json")["confirmation"]["grounds"]
+}
 
 
 @lru_cache(maxsize=256)
@@ -332,6 +348,12 @@ def remedies(code: str, outcome: str) -> tuple[Remedy, ...]:
     return tuple(REMEDIES[name] for name in table.get(code, table["*"]))
 
 
+def remedies_of_confirmation(confirmed: bool) -> tuple[Remedy, ...]:
+    """What stays open to the parties when the court has, or has not, confirmed (民诉法 206)."""
+    table = _document("remedies.json")["confirmation"]
+    return tuple(REMEDIES[name] for name in table["confirmed" if confirmed else "refused"])
+
+
 def _length(n: int, unit: str) -> str:
     return f"{n} {unit}" + ("s" if abs(n) != 1 else "")
 
@@ -361,7 +383,14 @@ def table() -> str:
         "A hotline's orders, in any lane: " + _hotline(),
         "",
         "Confirmation: " + _document("lanes.json")["confirmation"]["source"] + ". It goes by the "
-        "handler's kind, in every lane save court_post, court_exec and proc_crim.",
+        "handler's kind, in every lane save court_post, court_exec and proc_crim. " + _ruling(),
+        "",
+        "| not confirmed because | zh | en | source |",
+        "|---|---|---|---|",
+        *(
+            f"| {ground.code} | {ground.zh} | {ground.en} | {ground.source} |"
+            for ground in CONFIRMATION_GROUNDS.values()
+        ),
         "",
         "Beside the lanes: " + "; ".join(_site_lengths()) + ".",
         "",
@@ -385,6 +414,15 @@ def table() -> str:
 def _site_lengths() -> list[str]:
     items = {name: site(name) for name in _document("lanes.json")["site"]}
     return [f"{name} {_length(w.n, w.unit)} ({w.source})" for name, w in items.items()]
+
+
+def _ruling() -> str:
+    row = deadline(_document("lanes.json")["confirmation"]["ruling"])
+    told = {
+        word: remedies_of_confirmation(word == "confirmed") for word in ("confirmed", "refused")
+    }
+    ways = "; ".join(f"{word}: {', '.join(r.code for r in rs)}" for word, rs in told.items())
+    return f"The court decides within {_length(row.n, row.unit)} ({row.id}, {row.rule}); {ways}."
 
 
 def _hotline() -> str:

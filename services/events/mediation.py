@@ -305,29 +305,38 @@ class ObligationBreached(Event):
 @event(
     "liandiao.confirmation.applied.v1",
     owner=OWNER,
-    audience=("source", "handler"),
+    audience=("source", "handler", "linked"),
     emitted_when="the parties applied jointly for judicial confirmation",
     source="民事诉讼法 205",
 )
 class ConfirmationApplied(Event):
-    """Applied for in time or not."""
+    """The parties applied to ``court``, in time."""
 
+    confirmation_id: UUID
     agreement_id: UUID
+    mediation_id: UUID
+    court: Code
+    applied_by: tuple[UUID, ...]
     applied_at: Instant
 
 
 @event(
     "liandiao.confirmation.decided.v1",
     owner=OWNER,
-    audience=("source", "handler"),
+    audience=("source", "handler", "linked"),
     emitted_when="the court decided on confirmation",
     source="民事诉讼法 206",
 )
 class ConfirmationDecided(Event):
-    """The court's answer."""
+    """The court's answer; ``ground`` says why not, ``remedies`` what is open now."""
 
+    confirmation_id: UUID
     agreement_id: UUID
+    mediation_id: UUID
+    court: Code
     confirmed: bool
+    ground: Slug | None = None
+    remedies: tuple[Slug, ...] = ()
     decided_at: Instant
 
 

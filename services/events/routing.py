@@ -255,7 +255,9 @@ class Deadline(Part):
     """The due instant of a clock as events tell it; ``due_at`` is exclusive."""
 
     clock_id: UUID
-    kind: Literal["acceptance", "term", "confirmation", "obligation", "linkage", "settlement"]
+    kind: Literal[
+        "acceptance", "term", "confirmation", "ruling", "obligation", "linkage", "settlement"
+    ]
     rule: str
     citation: str
     subject_id: UUID | None = None

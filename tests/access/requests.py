@@ -259,6 +259,15 @@ REQUESTS: dict[str, Callable[[About], Asked]] = {
         "/v1/agreements/{agreement_id}/signatures", lambda it: it.scene.bodies["signature"]
     ),
     "GET /v1/agreements/{agreement_id}": _get("/v1/agreements/{agreement_id}"),
+    "POST /v1/agreements/{agreement_id}/confirmations": _post(
+        "/v1/agreements/{agreement_id}/confirmations",
+        lambda it: it.scene.bodies["application"],
+        version=STALE,
+    ),
+    "GET /v1/confirmations/{confirmation_id}": _get("/v1/confirmations/{confirmation_id}"),
+    "POST /v1/confirmations/{confirmation_id}/decisions": _post(
+        "/v1/confirmations/{confirmation_id}/decisions", {"confirmed": True}, version=STALE
+    ),
     "GET /v1/obligations": _list("/v1/obligations", "obligation_id"),
     "GET /v1/obligations/{obligation_id}": _get("/v1/obligations/{obligation_id}"),
     "POST /v1/obligations/{obligation_id}/performances": _post(

@@ -10,10 +10,12 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
+from mediation.confirmation import repository as confirmations
 from routing import repository as routing_repository
 from routing.handlers import offering
 from routing.repository import Writes
 from services.clock import SHANGHAI, wire
+from services.ids import new_id
 from tests.access.installation import KINDS, PLACE, SAMPLES, Installation, code_of
 
 SAMPLE_OF = {
@@ -309,6 +311,7 @@ class Maker:
             )
         ids["obligation_id"] = agreement["obligations"][0]
         await it.settle()
+        await self.confirm(scene, agreement)
         clocks = await it.ok(
             "routing", "GET", "/v1/clocks", headers=head, case_id=ids["case_id"], limit=200
         )
@@ -319,6 +322,32 @@ class Maker:
         ids["message_id"] = next(
             item["id"] for item in messages["items"] if item["event_type"] in FOR_THE_HANDLER
         )
+
+    async def confirm(self, scene: Scene, agreement: dict[str, Any]) -> None:
+        """The parties apply to a court; written in where the law knows no confirmation."""
+        court = scene.sender if scene.kind == "court" else code_of("court", "sender")
+        scene.bodies["application"] = {"court": court, "applied_by": scene.parties}
+        if agreement["confirmable"]:
+            path = f"/v1/agreements/{agreement['agreement_id']}"
+            made = await self.act(scene, path, "confirmations", scene.bodies["application"])
+            scene.ids["confirmation_id"] = made["confirmation_id"]
+            await self.it.settle()
+            return
+        named = ("agreement_id", "mediation_id", "case_id", "organisation")
+        async with self.it.runtimes["mediation"].unit_of_work() as uow:
+            row = await confirmations.put(
+                uow.db,
+                {
+                    **{name: agreement[name] for name in named},
+                    "confirmation_id": new_id(),
+                    "court": court,
+                    "applied_by": scene.parties,
+                    "state": "applied",
+                    "remedies": [],
+                    "occurred_at": uow.now,
+                },
+            )
+        scene.ids["confirmation_id"] = str(row["confirmation_id"])
 
     async def end(self, scene: Scene) -> None:
         """The mediation fails, the hand-over is built, the case closes."""

@@ -1,5 +1,5 @@
 from notification.rules import Part, binary, connections_of, hearers, standing_keys, structured
-from services.events import intake, load_catalogue, routing
+from services.events import intake, load_catalogue, mediation, routing
 from services.ids import new_id
 from tests.notification.builders import (
     AT,
@@ -55,6 +55,23 @@ def test_a_linked_body_hears_its_own_joining_only() -> None:
 
     assert POLICE in hearers(joined(case_id, POLICE, "linked"), PARTS)
     assert POLICE not in hearers(joined(case_id, COMMITTEE, "handler"), PARTS)
+
+
+def test_a_linked_court_hears_of_an_application_to_itself_only() -> None:
+    def applied(court: str) -> mediation.ConfirmationApplied:
+        return mediation.ConfirmationApplied(
+            case_id=new_id(),
+            confirmation_id=new_id(),
+            agreement_id=new_id(),
+            mediation_id=new_id(),
+            court=court,
+            applied_by=(new_id(), new_id()),
+            applied_at=AT,
+        )
+
+    parts = [Part(CENTRE, "handler"), Part(COURT, "linked"), Part(POLICE, "linked")]
+
+    assert hearers(applied(COURT), parts) == {CENTRE: "handler", COURT: "linked"}
 
 
 def test_a_closing_is_heard_by_everybody() -> None:

@@ -13,6 +13,7 @@ from services.events.intake import CaseLaneChanged
 from services.events.mediation import (
     AgreementEffective,
     ConfirmationApplied,
+    ConfirmationDecided,
     MediationEnded,
     Obligation,
     ObligationPerformed,
@@ -225,11 +226,65 @@ async def test_an_agreement_starts_the_confirmation_window(world: World) -> None
         await world.sweep()
     steps = [i["step"] for i in await world.told(case) if i["name"] == "deadline.approaching"]
     assert steps[-3:] == ["day-20", "day-27", "day-29"]
-    applied = ConfirmationApplied(
-        case_id=case.case_id, agreement_id=agreement_id, applied_at=await world.now()
-    )
-    await world.hear(case, "mediation", applied)
+    await world.hear(case, "mediation", application(case, agreement_id, await world.now()))
     assert (await the_clock(world, case, "confirmation"))["state"] == "stopped"
+
+
+def application(case: Case, agreement_id: UUID, at: datetime) -> ConfirmationApplied:
+    return ConfirmationApplied(
+        case_id=case.case_id,
+        confirmation_id=new_id(),
+        agreement_id=agreement_id,
+        mediation_id=new_id(),
+        court="330681-CT-0001",
+        applied_by=(new_id(), new_id()),
+        applied_at=at,
+    )
+
+
+async def test_an_application_starts_the_courts_time_and_its_ruling_ends_it(world: World) -> None:
+    case = await world.registered()
+    await world.accept(case)
+    applied = application(case, await agree(world, case), await world.now())
+    await world.hear(case, "mediation", applied, again=2)
+    clock = await the_clock(world, case, "ruling")
+    decided = ConfirmationDecided(
+        **applied.model_dump(include={"confirmation_id", "agreement_id", "mediation_id", "court"}),
+        case_id=case.case_id,
+        confirmed=True,
+        decided_at=await world.now(),
+    )
+
+    await world.hear(case, "mediation", decided)
+
+    assert (clock["rule_id"], clock["n"], clock["unit"]) == ("DL-JC-02", 30, "day")
+    assert clock["subject_id"] == str(applied.confirmation_id)
+    assert (await the_clock(world, case, "ruling"))["state"] == "stopped"
+
+
+async def test_windows_that_nobody_used_and_rulings_that_did_not_come_are_told(
+    world: World,
+) -> None:
+    case = await world.registered()
+    await world.accept(case)
+    agreement_id = await agree(world, case)
+    for _ in range(40):
+        world.pass_time(days=1)
+        await world.sweep()
+    assert (await the_clock(world, case, "confirmation"))["state"] == "fired"
+
+    in_time = application(case, agreement_id, await world.now() - timedelta(days=20))
+    await world.hear(case, "mediation", in_time)
+    for _ in range(21):
+        world.pass_time(days=1)
+        await world.sweep()
+
+    missed = [i for i in await world.told(case) if i["name"] == "deadline.missed"]
+    assert [(m["deadline"]["kind"], m["on_expiry"]) for m in missed][-2:] == [
+        ("confirmation", "lost"),
+        ("ruling", "info"),
+    ]
+    assert "deadline.miss-withdrawn" in [i["name"] for i in await world.told(case)]
 
 
 async def test_obligations_have_their_own_clocks(world: World) -> None:

@@ -659,6 +659,56 @@ def upgrade() -> None:
         comment="No two overlap for one bookable: an exclusion constraint, no btree_gist needed",
     )
     op.create_table(
+        "confirmation",
+        sa.Column("confirmation_id", sa.UUID(), nullable=False),
+        sa.Column("agreement_id", sa.UUID(), nullable=False),
+        sa.Column("mediation_id", sa.UUID(), nullable=False),
+        sa.Column("case_id", sa.UUID(), nullable=False),
+        sa.Column("organisation", sa.Text(), nullable=False),
+        sa.Column("court", sa.Text(), nullable=False),
+        sa.Column("applied_by", postgresql.JSONB(astext_type=sa.Text()), nullable=False),
+        sa.Column("state", sa.Text(), nullable=False),
+        sa.Column("ground", sa.Text(), nullable=True),
+        sa.Column("remedies", postgresql.JSONB(astext_type=sa.Text()), nullable=False),
+        sa.Column("acted_by", sa.Text(), nullable=True),
+        sa.Column("decided_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("occurred_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column(
+            "recorded_at",
+            sa.DateTime(timezone=True),
+            server_default=sa.text("now()"),
+            nullable=False,
+        ),
+        sa.Column("version", sa.Integer(), server_default="1", nullable=False),
+        sa.CheckConstraint(
+            "(state = 'applied') = (decided_at IS NULL)", name=op.f("ck_confirmation_decided")
+        ),
+        sa.CheckConstraint(
+            "(state = 'refused') = (ground IS NOT NULL)", name=op.f("ck_confirmation_ground")
+        ),
+        sa.CheckConstraint(
+            "state IN ('applied', 'confirmed', 'refused')", name=op.f("ck_confirmation_state")
+        ),
+        sa.ForeignKeyConstraint(
+            ["agreement_id"], ["agreement.agreement_id"], name=op.f("fk_confirmation_agreement_id")
+        ),
+        sa.PrimaryKeyConstraint("confirmation_id", name=op.f("pk_confirmation")),
+        comment="An application for judicial confirmation and the court's answer",
+    )
+    op.create_index(
+        op.f("ix_confirmation_agreement_id"), "confirmation", ["agreement_id"], unique=False
+    )
+    op.create_index(
+        op.f("ix_confirmation_mediation_id"), "confirmation", ["mediation_id"], unique=False
+    )
+    op.create_index(
+        "uq_confirmation_lasting",
+        "confirmation",
+        ["agreement_id"],
+        unique=True,
+        postgresql_where=sa.text("state <> 'refused'"),
+    )
+    op.create_table(
         "obligation",
         sa.Column("obligation_id", sa.UUID(), nullable=False),
         sa.Column("agreement_id", sa.UUID(), nullable=False),

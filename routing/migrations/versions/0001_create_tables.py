@@ -185,7 +185,7 @@ def upgrade() -> None:
         sa.Column("occurred_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("recorded_at", sa.DateTime(timezone=True), nullable=False),
         sa.CheckConstraint(
-            "kind IN ('acceptance', 'term', 'confirmation', 'obligation', 'linkage', 'settlement')",
+            "kind IN ('acceptance', 'term', 'confirmation', 'ruling', 'obligation', 'linkage', 'settlement')",
             name=op.f("ck_clock_kind"),
         ),
         sa.CheckConstraint(

@@ -1,0 +1,1 @@
+"""Judicial confirmation: the parties apply together, the court decides."""
