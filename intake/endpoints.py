@@ -595,7 +595,8 @@ async def read_party_sheet(
     case = await repository.case(uow, case_id)
     if case is None:
         raise NotFound()
-    rows = await repository.sealed_parties(uow, case_id)
+    # Who has left the mediation is nobody the mediator needs to reach.
+    rows = [r for r in await repository.sealed_parties(uow, case_id) if r["left_at"] is None]
     uow.audit(
         "party_sheet.read",
         case_id=case_id,

@@ -169,7 +169,7 @@ def organisation_name(directory: DirectoryCopy, code: str) -> dict[str, Any]:
 
 
 async def party_case(uow: UnitOfWork, case_id: UUID, party_id: UUID) -> Any:
-    """What a party sees of its case."""
+    """What a party sees of its case; of one it has left, what there was to see until then."""
     case = await repository.case(uow, case_id)
     people = {p["party_id"]: p for p in await repository.parties(uow, case_id)}
     if case is None or party_id not in people:
@@ -186,14 +186,18 @@ async def party_case(uow: UnitOfWork, case_id: UUID, party_id: UUID) -> Any:
     steps = await repository.timeline(
         uow, case_id, types=list(PARTY_STEPS), linked_as=None, before=None, limit=200
     )
+    left_at = people[party_id]["left_at"]
+    if left_at is not None:
+        holders = [h for h in holders if h["since"] <= left_at] or holders[:1]
+        steps = [row for row in steps if row["occurred_at"] <= left_at]
     return {
         **dict(case),
         "your_role": people[party_id]["role"],
-        "you_left_at": people[party_id]["left_at"],
+        "you_left_at": left_at,
         "holder": holders[-1],
         "earlier_holders": holders[:-1],
-        "due": _plain(due(await repository.deadlines(uow, case_id))),
-        "next_act": next_act(case, await repository.assignments(uow, case_id)),
+        "due": None if left_at else _plain(due(await repository.deadlines(uow, case_id))),
+        "next_act": None if left_at else next_act(case, await repository.assignments(uow, case_id)),
         "steps": [_step(directory, row) for row in reversed(steps)],
     }
 

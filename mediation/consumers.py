@@ -77,10 +77,15 @@ async def follow_objection(event: Received[ObjectionDecided], uow: UnitOfWork) -
         await queue.decide_objection(row, event.data.upheld, event.data.decided_at, uow)
 
 
-async def end_for_leaver(event: Received[PartyLeft], uow: UnitOfWork) -> None:
-    """A party left: everything that is not agreed ends in this transaction."""
-    if await _known(event.case_id, uow):
-        await proceedings.party_left(event.case_id, event.episode, event.data.left_at, uow)
+async def let_leave(event: Received[PartyLeft], uow: UnitOfWork) -> None:
+    """A party left: with the last of a side everything that is not agreed ends; else all go on."""
+    if not await _known(event.case_id, uow):
+        return
+    data = event.data
+    await proceedings.party_left(
+        event.case_id, event.episode, data.party_id, data.role, data.left_at, uow
+    )
+    await _fetch_sheet(event, uow)
 
 
 async def follow_lane(event: Received[CaseLaneChanged], uow: UnitOfWork) -> None:
@@ -96,8 +101,11 @@ async def follow_lane(event: Received[CaseLaneChanged], uow: UnitOfWork) -> None
 
 async def refresh_party_sheet(event: Received[PartyChanged], uow: UnitOfWork) -> None:
     """Have the party sheet fetched anew, for whoever holds the case."""
-    if not await _known(event.case_id, uow):
-        return
+    if await _known(event.case_id, uow):
+        await _fetch_sheet(event, uow)
+
+
+async def _fetch_sheet(event: Received[Any], uow: UnitOfWork) -> None:
     row = await queue_rows.turn_of(uow.db, event.case_id, event.episode)
     if row is not None and row["state"] == "accepted":
         uow.enqueue(
@@ -229,7 +237,7 @@ CONSUMES: Final = (
     on(AssignmentRecalled, recall_turn),
     on(AcceptanceWindowElapsed, weigh_silence),
     on(ObjectionDecided, follow_objection),
-    on(PartyLeft, end_for_leaver),
+    on(PartyLeft, let_leave),
     on(CaseLaneChanged, follow_lane),
     on(PartyChanged, refresh_party_sheet),
     on(HandlingConstraintsChanged, follow_constraints),

@@ -91,14 +91,20 @@ def term(terms: Mapping[str, Mapping[str, Any]]) -> TermDue:
 
 
 def consents_missing(
-    parties: Iterable[Mapping[str, Any]], consents: Iterable[Mapping[str, Any]]
+    parties: Iterable[Mapping[str, Any]],
+    consents: Iterable[Mapping[str, Any]],
+    departed: Iterable[object] = (),
 ) -> list[str]:
-    """List the parties of both sides who have not consented to mediate; silence never counts."""
+    """List the parties of both sides who have not consented to mediate; silence never counts.
+
+    Nobody waits for the consent of a party that has left.
+    """
+    gone = {str(party_id) for party_id in departed}
     given = {
         str(c["party_id"]) for c in consents if c["step"] == "mediate" and c["state"] == "given"
     }
     return [
         str(p["party_id"])
         for p in parties
-        if p["role"] != "third_party" and str(p["party_id"]) not in given
+        if p["role"] != "third_party" and str(p["party_id"]) not in given | gone
     ]

@@ -52,6 +52,7 @@ class PartyView(BaseModel):
     role: str
     kind: str
     organisation: str | None = None
+    left_at: Instant | None = None
 
 
 class TermView(BaseModel):

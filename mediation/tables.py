@@ -37,6 +37,17 @@ CASE_COPY: Final = sa.Table(
     comment="What mediation must know of a case, built from events; holds no name",
 )
 
+sa.Table(
+    "departure",
+    METADATA,
+    sa.Column("case_id", UUID, primary_key=True),
+    sa.Column("episode", sa.Integer, primary_key=True),
+    sa.Column("party_id", UUID, primary_key=True),
+    instant("left_at"),
+    instant("recorded_at", default_now=True),
+    comment="Which parties left a round; the next round asks everybody again",
+)
+
 ASSIGNMENT: Final = sa.Table(
     "assignment",
     METADATA,

@@ -13,6 +13,7 @@ from services.events.intake import (
     CaseRegistered,
     CaseReopened,
     HandlingConstraintsChanged,
+    PartyLeft,
     ReferralReceived,
 )
 from services.events.mediation import (
@@ -86,6 +87,11 @@ async def take_correction(received: Received[CaseCorrected], uow: UnitOfWork) ->
         if getattr(data, name) is not None
     }
     await turns.corrected(uow, data.case_id, known)
+
+
+async def let_leave(received: Received[PartyLeft], uow: UnitOfWork) -> None:
+    """A party left: whoever is asked from now on is told of the others."""
+    await turns.party_left(uow, received.data.case_id, received.data.party_id)
 
 
 async def take_constraints(received: Received[HandlingConstraintsChanged], uow: UnitOfWork) -> None:
@@ -208,6 +214,7 @@ CONSUMES: Final[tuple[Subscription, ...]] = (
     on(CaseRegistered, route_registered),
     on(CaseReopened, after_writing(route_reopened)),
     on(CaseCorrected, after_writing(take_correction)),
+    on(PartyLeft, after_writing(let_leave)),
     on(HandlingConstraintsChanged, after_writing(take_constraints)),
     on(CaseLaneChanged, after_writing(change_lane)),
     on(CaseClosed, after_writing(close)),

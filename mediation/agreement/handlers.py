@@ -12,7 +12,7 @@ from mediation.gate import Act, check_open, handler_kind, own, seal, to_the_mill
 from mediation.obligation import repository as obligations
 from mediation.obligation.rules import all_ended
 from mediation.proceeding import repository as proceedings
-from mediation.proceeding.handlers import agree, complete, moved, parties_of
+from mediation.proceeding.handlers import agree, check_present, complete, moved, parties_of
 from mediation.repository import Row, change, insert
 from services.calendar import day_of, start_of
 from services.events import lanes
@@ -55,6 +55,7 @@ async def draft(
     lane = lanes.lane(mediation["lane"])
     flags = sorted({flag for clause in clauses for flag in clause.get("flags", ())})
     sector_writes = case["sector"] in ("medical", "labor")
+    check_present(case, bound)
     refuse(
         rules.may_draft(
             form=form,

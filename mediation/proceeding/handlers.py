@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -22,7 +22,7 @@ from mediation.proceeding import repository, rules
 from mediation.proceeding.model import MEDIATION
 from mediation.queue.handlers import end_turn
 from mediation.repository import Row, change
-from mediation.session.handlers import cancel_planned
+from mediation.session.handlers import cancel_planned, excuse
 from services.clock import wire
 from services.errors import NotFound
 from services.events import lanes
@@ -47,8 +47,15 @@ NEEDS_SIGNED_TEXT = frozenset(
 
 
 def parties_of(case: Row) -> tuple[CaseParty, ...]:
-    """The parties of a case copy."""
-    return tuple(CaseParty.of(party) for party in case["parties"])
+    """The parties of a case copy that have not left."""
+    everybody = (CaseParty.of(party) for party in case["parties"])
+    return tuple(party for party in everybody if party.party_id not in case["departed"])
+
+
+def check_present(case: Row, parties: Iterable[UUID]) -> None:
+    """Raise ``Conflict`` when one of the parties has left: nothing is asked of it any more."""
+    if not set(parties).isdisjoint(case["departed"]):
+        fail("party-left", "A party named here has left the mediation.")
 
 
 def moved(row: Row, act: str) -> str:
@@ -145,13 +152,14 @@ async def record_consent(
     is never itself refused: on a mediation that is over it is recorded and changes nothing.
     """
     case = await repository.case_copy(uow.db, row["case_id"])
-    if party_id not in {party.party_id for party in parties_of(case)}:
+    if str(party_id) not in {party["party_id"] for party in case["parties"]}:
         fail("not-a-party", "Not a party of this case.")
     former = await repository.current_consent(uow.db, row["mediation_id"], party_id, step, subject)
     if former is not None and former["state"] == state:
         return former, False
     if state == "given":
         moved(row, "consent")
+        check_present(case, [party_id])
     consent = await repository.put_consent(
         uow.db,
         former,
@@ -231,7 +239,9 @@ async def _consent_gone(
         ),
         occurred_at=act.occurred_at,
     )
-    if row["state"] == "open" and rules.ends_proceeding(consent["step"], state):
+    case = await repository.case_copy(uow.db, row["case_id"])
+    gone = consent["party_id"] in case["departed"]
+    if row["state"] == "open" and not gone and rules.ends_proceeding(consent["step"], state):
         await finish(row, "refused", "end", act.occurred_at, uow, remedies_told=remedies_told)
 
 
@@ -457,17 +467,33 @@ def _plain(value: object) -> str:
 # -- facts from outside ------------------------------------------------------------------------
 
 
-async def party_left(case_id: UUID, episode: int, left_at: datetime, uow: UnitOfWork) -> None:
-    """A party left: whatever is not agreed by then ends, in this transaction.
+async def party_left(
+    case_id: UUID, episode: int, party_id: UUID, role: str, left_at: datetime, uow: UnitOfWork
+) -> None:
+    """A party left: with the last of a side whatever is not agreed by then ends, at once.
 
-    An agreement effective at or before ``left_at`` stands (design, section 4); a later one falls.
+    While both sides have somebody, the others go on: no session, consent or signature of the
+    leaver is needed or possible any more, and a draft that binds it falls. An agreement effective
+    at or before ``left_at`` stands (design, section 4); a later one falls, when it binds the
+    leaver or the side is empty.
     """
+    await repository.depart(uow.db, case_id, episode, party_id, left_at)
+    if await repository.known(uow.db, case_id) is None:
+        return
+    case = await repository.case_copy(uow.db, case_id)
+    over = rules.side_is_empty(
+        role, ((UUID(p["party_id"]), p["role"]) for p in case["parties"]), case["departed"]
+    )
     for row in await repository.mediations_of(uow.db, case_id, episode):
-        if row["state"] == "open":
+        if row["state"] != "open":
+            await _undo_later_agreement(row, left_at, uow, bound=None if over else party_id)
+        elif over:
             await agreements.void_drafts(uow.db, row["mediation_id"])
             await finish(row, PARTY_LEFT, "leave", left_at, uow)
         else:
-            await _undo_later_agreement(row, left_at, uow)
+            await _go_on_without(row, party_id, left_at, uow)
+    if not over:
+        return
     turn = await uow.db.fetchrow(
         """SELECT * FROM assignment WHERE case_id = $1 AND episode = $2
              AND state IN ('offered', 'objected')""",
@@ -476,6 +502,14 @@ async def party_left(case_id: UUID, episode: int, left_at: datetime, uow: UnitOf
     )
     if turn is not None:
         await _end_before_it_began(turn, left_at, uow)
+
+
+async def _go_on_without(row: Row, party_id: UUID, left_at: datetime, uow: UnitOfWork) -> None:
+    agreement = await agreements.current(uow.db, row["mediation_id"])
+    if agreement is not None and str(party_id) in agreement["parties"]:
+        await agreements.void_drafts(uow.db, row["mediation_id"])
+    await excuse(row, party_id, left_at, uow)
+    await change(uow.db, "mediation", "mediation_id", row["mediation_id"], {})
 
 
 async def _end_before_it_began(turn: Row, at: datetime, uow: UnitOfWork) -> None:
@@ -492,9 +526,14 @@ async def _end_before_it_began(turn: Row, at: datetime, uow: UnitOfWork) -> None
     await finish(row, PARTY_LEFT, "leave", at, uow)
 
 
-async def _undo_later_agreement(row: Row, left_at: datetime, uow: UnitOfWork) -> None:
+async def _undo_later_agreement(
+    row: Row, left_at: datetime, uow: UnitOfWork, *, bound: UUID | None
+) -> None:
+    """``bound``: only an agreement that binds this party falls; whatever it binds when left out."""
     agreement = await agreements.current(uow.db, row["mediation_id"])
     if agreement is None or agreement["effective_at"] <= left_at:
+        return
+    if bound is not None and str(bound) not in agreement["parties"]:
         return
     await agreements.void(uow.db, agreement["agreement_id"])
     superseded = await obligations.supersede(uow.db, agreement["agreement_id"])

@@ -35,11 +35,38 @@ async def open_mediation(
 
 
 async def case_copy(db: asyncpg.Connection, case_id: UUID) -> Row:
-    """What is known of the case."""
-    row = await db.fetchrow("SELECT * FROM case_copy WHERE case_id = $1", case_id)
+    """What is known of the case; ``departed``: the parties that left its round of now."""
+    row = await db.fetchrow(
+        """SELECT k.*, ARRAY (SELECT d.party_id FROM departure d JOIN case_stream s
+               USING (case_id, episode) WHERE d.case_id = k.case_id) AS departed
+           FROM case_copy k WHERE k.case_id = $1""",
+        case_id,
+    )
     if row is None:
         raise LookupError("a row that must be there is gone")
     return row
+
+
+async def known(db: asyncpg.Connection, case_id: UUID) -> UUID | None:
+    """The case's id when an offer has told of it."""
+    found: UUID | None = await db.fetchval(
+        "SELECT case_id FROM case_copy WHERE case_id = $1", case_id
+    )
+    return found
+
+
+async def depart(
+    db: asyncpg.Connection, case_id: UUID, episode: int, party_id: UUID, left_at: datetime
+) -> None:
+    """A party has left a round; the first record stands."""
+    await db.execute(
+        """INSERT INTO departure (case_id, episode, party_id, left_at) VALUES ($1, $2, $3, $4)
+           ON CONFLICT DO NOTHING""",
+        case_id,
+        episode,
+        party_id,
+        left_at,
+    )
 
 
 async def assignment_of(db: asyncpg.Connection, mediation: Row) -> Row:
@@ -88,6 +115,8 @@ async def parts(db: asyncpg.Connection, mediation_id: UUID, case_id: UUID) -> Ro
     """Everything that belongs to a mediation, in one query; lists as JSON."""
     row = await db.fetchrow(
         """SELECT k.parties, k.joint_sessions, a.terms,
+             (SELECT coalesce(jsonb_object_agg(d.party_id, d.left_at), '{}') FROM departure d
+              WHERE d.case_id = m.case_id AND d.episode = m.episode) AS departures,
              (SELECT coalesce(jsonb_agg(to_jsonb(c) || jsonb_build_object('consent_id', c.id)
                                         ORDER BY c.recorded_at, c.id), '[]')
               FROM consent c WHERE c.mediation_id = m.mediation_id AND NOT c.superseded)
@@ -125,6 +154,8 @@ async def next_facts(db: asyncpg.Connection, mediation_ids: list[UUID]) -> list[
              ARRAY (SELECT c.party_id FROM consent c
                     WHERE c.mediation_id = m.mediation_id AND NOT c.superseded
                       AND c.step = 'mediate' AND c.state = 'given') AS consented,
+             ARRAY (SELECT d.party_id FROM departure d
+                    WHERE d.case_id = m.case_id AND d.episode = m.episode) AS departed,
              o.open, o.breached, o.first_due_at
            FROM mediation m
            JOIN assignment a USING (assignment_id)

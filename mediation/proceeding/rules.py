@@ -24,6 +24,18 @@ def ends_proceeding(step: str, state: str) -> bool:
     return step == "mediate" and state in ("refused", "withdrawn")
 
 
+def side_is_empty(
+    role: str, parties: Iterable[tuple[UUID, str]], departed: Collection[UUID]
+) -> bool:
+    """Nobody of the leaver's side remains, so that there is nothing left to mediate.
+
+    Two sides make a dispute: a third party's leaving never ends it (人民调解法 23).
+    """
+    if role not in ("applicant", "respondent"):
+        return False
+    return not any(r == role and party_id not in departed for party_id, r in parties)
+
+
 def all_consent(
     step: str, parties: Collection[UUID], statements: Iterable[Statement]
 ) -> Refusal | None:

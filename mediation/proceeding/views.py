@@ -51,7 +51,7 @@ def _next_act(facts: Row) -> dict[str, Any] | None:
         "mediator_id": facts["mediator_id"],
         "drafts": facts["drafts"],
         "sessions": [{"state": "scheduled", "starts_at": planned}] if planned else [],
-        "consents_missing": consents_missing(facts["parties"], given),
+        "consents_missing": consents_missing(facts["parties"], given, facts["departed"]),
         "obligations": owed,
     }
     return next_act_view(of_assignment(dict(facts), mediation))
@@ -88,7 +88,12 @@ async def whole(row: Row, uow: UnitOfWork) -> dict[str, Any]:
         **dict(parts),
         "next_act": _next_act(facts),
         "terms": term_views(parts["terms"]),
-        "consents_missing": consents_missing(parts["parties"], parts["consents"]),
+        "parties": [
+            {**p, "left_at": parts["departures"].get(p["party_id"])} for p in parts["parties"]
+        ],
+        "consents_missing": consents_missing(
+            parts["parties"], parts["consents"], parts["departures"]
+        ),
         "possible_end_codes": list(lanes.lane(row["lane"]).end_codes)
         if row["state"] == "open"
         else [],

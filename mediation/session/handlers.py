@@ -59,6 +59,8 @@ async def _check(
     uow: UnitOfWork,
 ) -> None:
     case = await proceedings.case_copy(uow.db, mediation["case_id"])
+    if not set(parties).isdisjoint(case["departed"]):
+        fail("party-left", "A party named here has left the mediation.")
     refuse(
         rules.may_schedule(
             form=form,
@@ -191,6 +193,20 @@ async def cancel_planned(mediation: Row, reason: str, at: datetime, uow: UnitOfW
     """Call off every session of a mediation that is still to be held."""
     for row in await repository.planned(uow.db, mediation["mediation_id"]):
         await cancel(row, reason, at, uow)
+
+
+async def excuse(mediation: Row, party_id: UUID, left_at: datetime, uow: UnitOfWork) -> None:
+    """Take a party that left out of every session still to begin; called off if nobody remains."""
+    for row in await repository.planned(uow.db, mediation["mediation_id"]):
+        rest = [party for party in row["parties"] if party != str(party_id)]
+        if len(rest) == len(row["parties"]) or row["starts_at"] < left_at:
+            continue
+        if not rest:
+            await cancel(row, "party_left", left_at, uow)
+            continue
+        row = await change(uow.db, "session", "session_id", row["session_id"], {"parties": rest})
+        await repository.free(uow.db, row["session_id"])
+        await _book(row, uow)
 
 
 async def held(

@@ -377,6 +377,17 @@ async def corrected(uow: UnitOfWork, case_id: UUID, changes: dict[str, Any]) -> 
     await writes.write(uow.db)
 
 
+async def party_left(uow: UnitOfWork, case_id: UUID, party_id: UUID) -> None:
+    """The others go on without the party; with the last of a side the case ends elsewhere."""
+    await uow.lock_case(case_id)
+    case = await repository.case_of(uow.db, case_id)
+    if case is None:
+        return
+    rest = [p for p in case["facts"]["parties"] if p["party_id"] != str(party_id)]
+    if {"applicant", "respondent"} <= {p["role"] for p in rest}:
+        await corrected(uow, case_id, {"parties": rest})
+
+
 async def lane_changed(uow: UnitOfWork, case_id: UUID, lane: str) -> None:
     """Running terms are restated under the new lane's rule, from their own original start."""
     await corrected(uow, case_id, {"lane": lane})

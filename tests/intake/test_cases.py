@@ -530,6 +530,30 @@ async def test_the_party_sheet_is_for_mediation_and_its_accepted_turn(intake: In
     assert [(e["what"], e["organisation"]) for e in log] == [("party_sheet.read", CENTRE)]
 
 
+async def test_of_three_one_leaves_and_sees_what_was_until_then_while_the_others_go_on(
+    intake: Intake,
+) -> None:
+    people = referral()["parties"]
+    second = {**people[0], "ref": "p3", "name": "样例共同申请人"}
+    done, story = await a_case(intake, parties=[*people, second])
+    await story.offered()
+    receipt = next(r for r in done["receipts"] if r["ref"] == "p3")
+    head = await party_token(intake, receipt)
+    await intake.http.post("/v1/party/departures", headers=head)
+    await story.accepted()
+    path = f"/v1/cases/{done['case_id']}/party-sheet?assignment_id={story.assignment_id}"
+    service = bearer(token(None, *SHEET, connection="svc-mediation"))
+
+    sheet = (await intake.http.get(path, headers=service)).json()
+    seen = (await intake.http.get("/v1/party/case", headers=head)).json()
+
+    assert [p["ref"] for p in sheet["parties"]] == ["p1", "p2"]
+    assert seen["you_left_at"] is not None
+    assert "assignment.accepted" not in [step["what"] for step in seen["steps"]]
+    assert (seen["due"], seen["next_act"]) == (None, None)
+    assert (await read(intake, done))["state"] == "open"
+
+
 async def test_a_contact_is_told_to_notification_alone(intake: Intake) -> None:
     done, _ = await a_case(intake)
     party_id, nobody = done["receipts"][0]["party_id"], uuid4()

@@ -54,11 +54,13 @@ class Case:
     sequences: dict[str, int] = field(default_factory=dict)
     offset: int = 0
     mediation_id: UUID | None = None
+    others: tuple[dict[str, Any], ...] = ()
 
     @property
     def parties(self) -> tuple[dict[str, Any], ...]:
-        """Both parties, without names."""
+        """The parties, without names."""
         return (
+            *self.others,
             {"party_id": str(self.applicant), "role": "applicant", "kind": "person"},
             {"party_id": str(self.respondent), "role": "respondent", "kind": "person"},
         )
@@ -241,15 +243,17 @@ class World:
             original_due_at=more.pop("original_due_at", due_at),
         )
 
-    async def leave(self, case: Case, left_at: datetime) -> None:
-        """The applicant leaves."""
+    async def leave(
+        self, case: Case, left_at: datetime, party_id: UUID | None = None, role: str = "applicant"
+    ) -> None:
+        """The applicant leaves, or another party."""
         await self.hear(
             case,
             "intake",
             PartyLeft(
                 case_id=case.case_id,
-                party_id=case.applicant,
-                role="applicant",
+                party_id=party_id or case.applicant,
+                role=role,
                 left_at=left_at,
                 told_by="party",
             ),
@@ -257,9 +261,11 @@ class World:
 
     # -- the walk --------------------------------------------------------------------------
 
-    async def offered(self, lane: str = "pm", **more: Any) -> Case:
+    async def offered(
+        self, lane: str = "pm", others: tuple[dict[str, Any], ...] = (), **more: Any
+    ) -> Case:
         """A case in the centre's queue."""
-        case = Case(new_id(), lane)
+        case = Case(new_id(), lane, others=others)
         await self.register(case)
         await self.offer(case, **more)
         return case

@@ -4,7 +4,7 @@ import asyncpg
 import pytest
 
 from routing.wiring import ROUTING
-from services.events.intake import CaseCorrected, CaseReopened, ReferralReceived
+from services.events.intake import CaseCorrected, CaseReopened, PartyLeft, ReferralReceived
 from services.ids import new_id
 from tests.routing.world import (
     CENTRE,
@@ -53,6 +53,27 @@ async def test_hearing_it_twice_changes_nothing(world: World) -> None:
     names = await world.names(case)
     assert names.count("assignment.offered") == 2
     assert names.count("participant.left") == 1
+
+
+async def test_who_is_asked_next_is_told_of_those_who_have_not_left(world: World) -> None:
+    roles = ("applicant", "applicant", "respondent")
+    parties = [{"party_id": new_id(), "role": role, "kind": "person"} for role in roles]
+    case = await world.registered(parties=parties)
+    for party in (parties[0], parties[2]):
+        left = PartyLeft(
+            case_id=case.case_id,
+            party_id=party["party_id"],
+            role=party["role"],
+            left_at=await world.now(),
+            told_by="party",
+        )
+        await world.hear(case, "intake", left)
+
+    await world.give_back(case)
+
+    told = [party["party_id"] for party in (await world.turn(case))["parties"]]
+    # The last of a side is kept: its leaving ends the case, which is not routing's to say.
+    assert told == [str(parties[1]["party_id"]), str(parties[2]["party_id"])]
 
 
 async def test_a_returned_case_goes_to_the_county_centre(world: World) -> None:

@@ -97,6 +97,21 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("connection", "command_id", name=op.f("pk_command")),
     )
     op.create_table(
+        "departure",
+        sa.Column("case_id", sa.UUID(), nullable=False),
+        sa.Column("episode", sa.Integer(), nullable=False),
+        sa.Column("party_id", sa.UUID(), nullable=False),
+        sa.Column("left_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column(
+            "recorded_at",
+            sa.DateTime(timezone=True),
+            server_default=sa.text("now()"),
+            nullable=False,
+        ),
+        sa.PrimaryKeyConstraint("case_id", "episode", "party_id", name=op.f("pk_departure")),
+        comment="Which parties left a round; the next round asks everybody again",
+    )
+    op.create_table(
         "directory_entry",
         sa.Column("key", sa.Text(), nullable=False),
         sa.Column("version", sa.BigInteger(), nullable=False),
