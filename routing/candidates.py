@@ -33,6 +33,7 @@ def facts_of(
         ),
         returned_by=frozenset(returned_by),
         chose_commercial=chose,
+        own_committee_chosen=context.get("own_committee_chosen"),
     )
     refuse_forbidden(facts.inputs())
     return facts

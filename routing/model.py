@@ -40,6 +40,7 @@ class CaseFacts:
     party_organisations: frozenset[str] = frozenset()
     returned_by: frozenset[str] = frozenset()
     chose_commercial: bool = False
+    own_committee_chosen: str | None = None
 
     def inputs(self) -> dict[str, Any]:
         """The facts as they are stored with the decision."""

@@ -9,7 +9,7 @@ from typing import Any, Final
 from routing.model import Candidate, CaseFacts, Choice, Verdict
 from routing.rule import Preference, Rule, preference, rule
 
-RULE_SET: Final = "2026-11"
+RULE_SET: Final = "2026-12"
 
 # M-31: fields a commercial mediator may not take, as types of the product's list.
 _NOT_COMMERCIAL: Final = frozenset({"family", "labor", "wage", "consumer", "ecommerce"})
@@ -84,11 +84,16 @@ def not_the_sender(facts: CaseFacts, body: Candidate) -> bool:
 @rule(
     "no-party-conflict",
     source="法释〔2016〕14号 15 (L-11); 信访工作条例 28(3) (F-20); design 3.2",
-    zh="一方当事人就是该机构、其上级或设立单位",
-    en="a party is this body, its parent or the one that set it up",
+    zh="一方当事人就是该机构、其上级或设立单位，对方当事人未选择该机构",
+    en="a party is this body, its parent or the one that set it up, and the other side did not"
+    " choose it",
 )
 def no_party_conflict(facts: CaseFacts, body: Candidate) -> bool:
-    """No party is the body, its parent or its founder."""
+    """No party is the body; none is its parent or founder, unless the other side chose it."""
+    if not facts.party_organisations:
+        return True
+    if body.code == facts.own_committee_chosen:
+        return body.code not in facts.party_organisations
     return facts.party_organisations.isdisjoint(
         filter(None, (body.code, body.parent, body.established_by))
     )

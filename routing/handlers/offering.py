@@ -28,7 +28,14 @@ from services.ids import new_id
 from services.unit_of_work import UnitOfWork
 
 # What of the lane's context routing keeps: what chooses a term, a body or an effect.
-_CONTEXT = ("procedure", "joint_application", "mediation_clause", "mode", "stage")
+_CONTEXT = (
+    "procedure",
+    "joint_application",
+    "mediation_clause",
+    "own_committee_chosen",
+    "mode",
+    "stage",
+)
 
 
 def case_from(

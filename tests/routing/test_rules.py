@@ -53,6 +53,39 @@ def test_a_competent_body_fails_no_rule() -> None:
 
 
 @pytest.mark.parametrize(
+    ("chosen", "party", "allowed"),
+    [
+        ("330681-CM-0017", "330681-PA-0001", True),
+        (None, "330681-PA-0001", False),
+        ("330681-CM-0018", "330681-PA-0001", False),
+        ("330681-CM-0017", "330681-CM-0017", False),
+    ],
+)
+@pytest.mark.parametrize("tie", ["established_by", "parent"])
+def test_a_partys_own_committee_mediates_only_when_the_other_side_chose_it(
+    chosen: str | None, party: str, allowed: bool, tie: str
+) -> None:
+    case = facts_of(
+        {
+            "lane": "court_pre",
+            "dispute_type": "contract",
+            "source": "330681-CT-0001",
+            "parties": [{"organisation": party}, {"organisation": None}],
+            "legal_context": {"own_committee_chosen": chosen} if chosen else {},
+        },
+        place_chain=(VILLAGE, TOWN, COUNTY),
+        source_kind="court",
+    )
+
+    choice = choose(case, [a_body(**{tie: party})])
+
+    assert (choice.chosen is not None) is allowed
+    if not allowed:
+        assert choice.verdicts[0].failed == ("no-party-conflict",)
+        assert "对方当事人未选择该机构" in explain(choice.verdicts[0])[0]
+
+
+@pytest.mark.parametrize(
     ("code", "case", "body"),
     [
         ("in-force", {}, {"active": False}),

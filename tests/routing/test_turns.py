@@ -45,6 +45,28 @@ async def test_a_registered_case_is_offered_with_its_reasons(world: World) -> No
     assert refused["330681-CC-0001"] == ["commercial-by-both"]
 
 
+@pytest.mark.parametrize("chosen", [COMMITTEE, None])
+async def test_a_partys_own_committee_is_asked_when_the_other_side_chose_it(
+    world: World, chosen: str | None
+) -> None:
+    founder = {"kind": "organisation", "organisation": "330681-GO-0001"}
+    case = await world.registered(
+        parties=[
+            {"party_id": new_id(), "role": "applicant", "kind": "person"},
+            {"party_id": new_id(), "role": "respondent", **founder},
+        ],
+        legal_context={"own_committee_chosen": chosen} if chosen else {},
+    )
+
+    turn = await world.turn(case)
+
+    assert turn["organisation"] == (COMMITTEE if chosen else CENTRE)
+    decision = await world.ok("GET", f"/v1/decisions/{turn['decision_id']}")
+    assert decision["inputs"].get("own_committee_chosen") == chosen
+    failed = {c["organisation"]: c["failed"] for c in decision["candidates"]}
+    assert ("no-party-conflict" in failed[COMMITTEE]) is (chosen is None)
+
+
 async def test_hearing_it_twice_changes_nothing(world: World) -> None:
     case = await world.registered()
 
