@@ -208,6 +208,34 @@ async def read_receipt(
 
 
 @router.post(
+    "/v1/referrals/{referral_id}/receipts",
+    status_code=201,
+    response_model=schemas.ReceiptView,
+    responses=problems(*_WRITES),
+    summary="Replace a lost receipt",
+)
+async def replace_receipt(
+    referral_id: UUID,
+    body: schemas.LostReceipt,
+    caller: Annotated[Caller, requires("referral:write")],
+    uow: Unit,
+    once: Once,
+) -> Any:
+    """A new secret for a party; the old one dies. The party sees it in its access log."""
+    row = await repository.own_referral(uow, AgencyScope(caller), referral_id)
+    if row is None:
+        raise NotFound()
+    new = await handlers.replace_receipt(
+        row, uow, keys_of(uow.runtime), ref=body.party_ref, replayed=once.replayed
+    )
+    if not once.replayed:
+        await once.store(
+            201, location=f"/v1/referrals/{referral_id}/receipt", resource_id=str(new.party_id)
+        )
+    return new
+
+
+@router.post(
     "/v1/referrals/{referral_id}/corrections",
     status_code=201,
     response_model=schemas.CorrectedView,

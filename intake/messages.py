@@ -71,7 +71,8 @@ MESSAGES: Final[dict[str, str]] = {
     "purpose_unknown": "The purpose is not in the closed list.",
     "lane_unchanged": "The case already runs in this lane.",
     "not_an_instant": "An instant needs a date, a time and an offset.",
-    "consent_not_recorded": "The applicant's consent to mediation is not recorded; ask for it.",
+    "consent_not_recorded": "Delegating before filing needs the applicant's consent, which is not"
+    " recorded; ask for it (法释〔2016〕14号 11; L-03).",
     "in_future": "The instant lies ahead.",
 }
 

@@ -793,7 +793,13 @@ async def set_deadlines(db: Database, clocks: list[tuple[Any, ...]]) -> None:
 
 # -- the access log ------------------------------------------------------------------------------
 
-ACCESS_ACTIONS: Final = ("parties.read", "party_sheet.read", "contact.read", "referral.read")
+ACCESS_ACTIONS: Final = (
+    "parties.read",
+    "party_sheet.read",
+    "contact.read",
+    "referral.read",
+    "receipt.replaced",
+)
 
 
 async def access_log(
@@ -828,6 +834,18 @@ async def parties_by_number(db: Database, case_number: str) -> list[Row]:
         case_number,
     )
     return rows
+
+
+async def replace_receipt(
+    uow: UnitOfWork, party_id: UUID, version: int, receipt_hash: bytes
+) -> None:
+    """Another secret opens the party's view from now on; the one before opens nothing."""
+    await uow.db.execute(
+        "UPDATE party SET receipt_version = $2, receipt_hash = $3 WHERE party_id = $1",
+        party_id,
+        version,
+        receipt_hash,
+    )
 
 
 async def count_try(

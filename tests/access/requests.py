@@ -83,6 +83,9 @@ REQUESTS: dict[str, Callable[[About], Asked]] = {
     "GET /v1/referrals": _list("/v1/referrals", "referral_id"),
     "GET /v1/referrals/{referral_id}": _get("/v1/referrals/{referral_id}", purpose="handling"),
     "GET /v1/referrals/{referral_id}/receipt": _get("/v1/referrals/{referral_id}/receipt"),
+    "POST /v1/referrals/{referral_id}/receipts": _post(
+        "/v1/referrals/{referral_id}/receipts", {"party_ref": "p1"}
+    ),
     "POST /v1/referrals/{referral_id}/corrections": _post(
         "/v1/referrals/{referral_id}/corrections",
         {"reason": "错字", "changes": [{"pointer": "/title", "value": "更正"}]},

@@ -407,6 +407,32 @@ async def test_a_party_follows_its_case_with_the_receipt(intake: Intake) -> None
         assert (await intake.http.get(path, headers=head)).status_code == 401
 
 
+async def test_a_lost_receipt_is_replaced_and_the_old_one_opens_nothing(intake: Intake) -> None:
+    done, _ = await a_case(intake)
+    old, other = done["receipts"][0], done["receipts"][1]
+    path = f"/v1/referrals/{done['referral_id']}/receipts"
+    key, other_key = ({"Idempotency-Key": f"key-{uuid4()}"} for _ in range(2))
+
+    first = await intake.post(path, {"party_ref": "p1"}, **key)
+    again = await intake.post(path, {"party_ref": "p1"}, **key)
+
+    new = first.json()
+    assert (first.status_code, again.json()) == (201, new)
+    assert (new["party_id"], new["number"]) == (old["party_id"], old["number"])
+    assert new["secret"] != old["secret"]
+    dead = await intake.http.post(
+        f"/v1/receipts/{old['number']}/tokens", json={"secret": old["secret"]}
+    )
+    assert dead.status_code == 401
+    head = await party_token(intake, new)
+    await party_token(intake, other)
+    log = (await intake.http.get("/v1/party/access-log", headers=head)).json()["items"]
+    assert [e["what"] for e in log] == ["receipt.replaced"]
+    stranger = await intake.post(path, {"party_ref": "p1"}, POLICE, **other_key)
+    nobody = await intake.post(path, {"party_ref": "p9"}, **other_key)
+    assert (stranger.status_code, nobody.status_code) == (404, 422)
+
+
 async def test_five_wrong_tries_lock_one_address_and_unknown_numbers_alike(intake: Intake) -> None:
     done, _ = await a_case(intake)
     receipt = done["receipts"][0]

@@ -349,6 +349,19 @@ async def test_an_amendment_by_command_corrects(intake: Intake) -> None:
     assert (await intake.get(f"/v1/cases/{done['case_id']}")).json()["claim_fen"] == 7
 
 
+async def test_the_receipt_warns_of_a_delegation_without_recorded_consent(intake: Intake) -> None:
+    document = referral("R1")
+    document["parties"][0]["consent"]["state"] = "unknown"
+
+    answer = await intake.post("/v1/referrals", document)
+
+    assert answer.status_code == 201, answer.text
+    assert [(w["pointer"], w["code"]) for w in answer.json()["warnings"]] == [
+        ("/parties/0/consent/state", "consent_not_recorded")
+    ]
+    assert "L-03" in answer.json()["warnings"][0]["message"]
+
+
 async def test_a_party_leaves_by_command(intake: Intake) -> None:
     done = await intake.registered("R1")
 
