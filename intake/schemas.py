@@ -9,6 +9,7 @@ from uuid import UUID
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, PlainSerializer
 
 from services.clock import wire
+from services.events.sources import Cited
 
 Instant = Annotated[datetime, PlainSerializer(wire, return_type=str, when_used="json")]
 
@@ -156,13 +157,12 @@ class HolderView(BaseModel):
     since: Instant
 
 
-class DeadlineView(BaseModel):
+class DeadlineView(Cited):
     """A clock of the case; ``due_at`` is exclusive."""
 
     clock_id: UUID
     kind: str
     rule: str
-    citation: str
     state: str
     due_at: Instant
     due_on: str

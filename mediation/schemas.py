@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from mediation.next_act import NextAct
 from services.events.envelope import Instant
+from services.events.sources import Cited
 
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Day = Annotated[str, Field(pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$")]
@@ -55,12 +56,11 @@ class PartyView(BaseModel):
     left_at: Instant | None = None
 
 
-class TermView(BaseModel):
+class TermView(Cited):
     """One running deadline of the mediation."""
 
     clock_id: UUID
     rule: str
-    citation: str
     due_at: Instant
     due_on: str
     original_due_at: Instant

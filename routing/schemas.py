@@ -9,6 +9,7 @@ from pydantic import AliasChoices, AwareDatetime, BaseModel, ConfigDict, Field, 
 from services.clock import wire
 from services.events.envelope import Citation, Code, Slug
 from services.events.intake import DocumentRef
+from services.events.sources import Cited
 
 Wire = Annotated[datetime, PlainSerializer(wire, return_type=str, when_used="json")]
 Ground = Annotated[
@@ -385,7 +386,7 @@ class PauseView(View):
     expected_until: Wire | None
 
 
-class ClockView(View):
+class ClockView(View, Cited):
     """One deadline; in time means before ``due_at``."""
 
     clock_id: UUID = Field(validation_alias=AliasChoices("clock_id", "id"))
@@ -395,7 +396,6 @@ class ClockView(View):
         "acceptance", "term", "confirmation", "ruling", "obligation", "linkage", "settlement"
     ]
     rule_id: str
-    citation: str
     subject_id: UUID | None
     n: int | None
     unit: str

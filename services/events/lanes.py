@@ -6,6 +6,7 @@ text, B seen second hand, C to confirm, M from memory, S founding document, site
 
 import csv
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -31,6 +32,15 @@ class Deadline:
     on_expiry: str
     rule: str
     certainty: str
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """What a code in a citation stands for; ``article`` is empty when none is known."""
+
+    code: str
+    title: str
+    article: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,6 +208,23 @@ def _deadlines() -> dict[str, Deadline]:
 
 
 DEADLINES: Final[Mapping[str, Deadline]] = _deadlines()
+
+
+#: A code of docs/legal-sources.md inside a citation; `DL-…` is a deadline's own id.
+_CODE: Final = re.compile(r"(?<![A-Z-])[A-Z]{1,2}-[0-9]{1,2}(?![0-9])")
+
+
+@lru_cache(maxsize=1)
+def _sources() -> tuple[Source, ...]:
+    with (DATA / "sources.csv").open(encoding="utf-8", newline="") as file:
+        return tuple(Source(**row) for row in csv.DictReader(file))
+
+
+@lru_cache(maxsize=512)
+def sources_of(citation: str) -> tuple[Source, ...]:
+    """Title and article behind every code in a citation, in its order; none for a site value."""
+    codes = dict.fromkeys(_CODE.findall(citation))
+    return tuple(source for code in codes for source in _sources() if source.code == code)
 
 
 def deadline(code: str) -> Deadline:

@@ -202,7 +202,7 @@ class TestOnADatabase:
         )
 
         assert no_ground == (422, "ground")
-        assert (decided["ground"], decided["ground_source"]) == ("unclear", "INT-22 358 (JC-5)")
+        assert (decided["ground"], decided["ground_source"]) == ("unclear", "民诉法解释（2022）358 (JC-5)")
         assert [r["code"] for r in decided["remedies"]] == ["new_agreement", "sue_on_performance"]
         told = dict(await world.emitted(case))["confirmation.decided"]
         assert (told["confirmed"], told["ground"]) == (False, "unclear")

@@ -287,6 +287,17 @@ async def test_windows_that_nobody_used_and_rulings_that_did_not_come_are_told(
     assert "deadline.miss-withdrawn" in [i["name"] for i in await world.told(case)]
 
 
+async def test_a_clock_shows_what_its_citation_stands_for(world: World) -> None:
+    case = await world.registered()
+    await world.accept(case)
+
+    term = await the_clock(world, case, "term")
+
+    assert term["citation"] == "L-08"
+    assert [(s["code"], s["article"]) for s in term["sources"]] == [("L-08", "27"), ("L-08", "24")]
+    assert "法释〔2016〕14号" in term["sources"][0]["title"]
+
+
 async def test_obligations_have_their_own_clocks(world: World) -> None:
     case = await world.registered()
     await world.accept(case)

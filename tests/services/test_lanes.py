@@ -1,12 +1,23 @@
 """The lane data: complete, cited, and the document made from it current."""
 
+import re
 from pathlib import Path
 
 import pytest
 
 from services.events import lanes
-from services.events.lanes import END_CODES, LANES, REMEDIES, deadline, lane, remedies, terms
+from services.events.lanes import (
+    END_CODES,
+    LANES,
+    REMEDIES,
+    deadline,
+    lane,
+    remedies,
+    sources_of,
+    terms,
+)
 
+ROOT = Path(__file__).parents[2]
 SILENCE = {"deemed_accepted", "reoffer", "return_to_source", "held_to_it", "escalate"}
 EFFECTS = {
     "all_signatures_mediator_and_seal",
@@ -159,3 +170,31 @@ def test_the_table_of_lanes_is_current() -> None:
     path = Path(lanes.__file__).parents[2] / "docs" / "lanes.md"
 
     assert path.read_text(encoding="utf-8") == lanes.table()
+
+
+def test_every_code_that_a_clock_may_cite_has_its_title_and_article() -> None:
+    cited = [row.rule for row in lanes.DEADLINES.values()]
+    for each in LANES.values():
+        cited += [each.window.source, *(term.source for term in each.terms)]
+        confirmation = each.confirmation_for("committee")
+        cited += [confirmation.source, confirmation.ruling.rule]
+    codes = {code for text in cited for code in re.findall(r"\b(?!DL)[A-Z]{1,2}-[0-9]+", text)}
+
+    assert codes
+    assert {code for code in codes if not sources_of(code)} == set()
+
+
+def test_a_code_that_rests_on_two_texts_names_both_and_a_site_value_none() -> None:
+    two = [(source.title[:3], source.article) for source in sources_of("L-08")]
+
+    assert two == [("最高人", "27"), ("人民法", "24")]
+    found = sources_of("民诉法 205; 人民调解法 33(1) (JC-1, R-26)")
+    assert [source.code for source in found] == ["JC-1", "R-26"]
+    assert sources_of("site value: law gives none") == ()
+    assert sources_of("DL-JC-01") == ()
+
+
+def test_every_source_is_one_of_the_legal_sources() -> None:
+    told = (ROOT / "docs/legal-sources.md").read_text(encoding="utf-8")
+    named = (lanes.DATA / "sources.csv").read_text(encoding="utf-8").splitlines()[1:]
+    assert [row for row in named if f"| {row.split(',')[0]} |" not in told] == []
