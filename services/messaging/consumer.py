@@ -138,6 +138,7 @@ class CaseConsumer(GroupConsumer):
         expected = {place.partition: records[0].offset for place, records in batch.items()}
         fence = Fence(topic, self.positions.generation, expected)
         everything = [record for records in batch.values() for record in records]
+        failpoint("consumer.before_lock")
         async with self.runtime.pool.acquire() as proxy, proxy.transaction():
             db = cast(asyncpg.Connection, proxy)
             memory, now = await events.remember(db, everything, fence)

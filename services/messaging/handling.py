@@ -42,6 +42,7 @@ def is_transient(error: BaseException) -> bool:
         | asyncpg.exceptions.InsufficientResourcesError
         | asyncpg.exceptions.TransactionRollbackError
         | asyncpg.exceptions.LockNotAvailableError
+        | asyncpg.exceptions.IdleInTransactionSessionTimeoutError
         | asyncpg.exceptions.ReadOnlySQLTransactionError,
     )
 

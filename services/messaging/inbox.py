@@ -111,7 +111,9 @@ class Memory:
         have read heads of before it got the lock, but then a row has moved: raises ``Moved``. One
         snapshot is enough while nothing is parked: only a replay of a parked key moves heads beside
         the consumer, and only the consumer, behind its position row, parks a key. Answers the
-        database's time; the transaction is the service's own for row-level security.
+        database's time; the transaction is the service's own for row-level security. PostgreSQL
+        ends it when nothing is asked for 10 s: a process that is frozen with the position row
+        locked would else keep its successor waiting for ever.
         """
         names, wanted = list(set(keys)), list(set(subjects))
         self.cases = {case_id for _, case_id in wanted}
@@ -220,7 +222,8 @@ WITH fence AS MATERIALIZED (
 )
 SELECT 0 AS what, set_config('liandiao.organisation', '*', true) AS key,
   set_config('plan_cache_mode', 'force_generic_plan', true) AS code,
-  NULL AS source, NULL::uuid AS case_id, NULL::bigint AS sequence, NULL::uuid AS event_id,
+  set_config('idle_in_transaction_session_timeout', '10s', true) AS source,
+  NULL::uuid AS case_id, NULL::bigint AS sequence, NULL::uuid AS event_id,
   NULL::int AS partition, NULL::bool AS closed, now() AS now
 UNION ALL
 SELECT 1, NULL, NULL, NULL, NULL, next_offset, NULL, partition, NULL, NULL FROM fence

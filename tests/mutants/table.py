@@ -27,6 +27,20 @@ class Mutant:
 
 MUTANTS: Final = (
     Mutant(
+        "lease goes to whoever asks",
+        "services/messaging/lease.py",
+        "WHERE l.holder = excluded.holder OR l.expires_at < clock_timestamp()",
+        "WHERE true",
+        "tests/crash/test_14_frozen_processes.py",
+    ),
+    Mutant(
+        "inbox check removed for every subscription",
+        "services/messaging/inbox.py",
+        "    if sequence == last + 1:\n        return Verdict.NEXT\n",
+        "    if sequence <= last + 1:\n        return Verdict.NEXT\n",
+        "tests/crash/test_05_consumer_dies.py",
+    ),
+    Mutant(
         "stamp before acknowledgement",
         "services/messaging/relay.py",
         '            failpoint("relay.after_send")\n',
