@@ -27,6 +27,13 @@ class Mutant:
 
 MUTANTS: Final = (
     Mutant(
+        "frozen transaction never ends",
+        "services/messaging/inbox.py",
+        "'idle_in_transaction_session_timeout', '10s'",
+        "'idle_in_transaction_session_timeout', '0'",
+        "tests/crash/test_14_frozen_processes.py",
+    ),
+    Mutant(
         "lease goes to whoever asks",
         "services/messaging/lease.py",
         "WHERE l.holder = excluded.holder OR l.expires_at < clock_timestamp()",
