@@ -598,8 +598,10 @@ async def test_a_contact_is_told_to_notification_alone(intake: Intake) -> None:
 async def test_the_access_log_cannot_be_changed(intake: Intake) -> None:
     await a_case(intake)
 
-    with pytest.raises(asyncpg.RaiseError):
+    with pytest.raises(asyncpg.InsufficientPrivilegeError):
         await intake.runtime.pool.execute("DELETE FROM audit_entry")
+    with pytest.raises(asyncpg.RaiseError):
+        await intake.runtime.pool.execute("UPDATE audit_entry SET actor = 'nobody'")
 
 
 # -- planted canaries
