@@ -419,7 +419,9 @@ async def test_the_clock_of_a_test_installation_moves_forward_only(own_world: Wo
 
 async def test_a_clock_that_cannot_fire_holds_up_no_other(world: World) -> None:
     broken, fine = await world.registered(), await world.registered()
-    await world.runtime.pool.execute("DELETE FROM case_stream WHERE case_id = $1", broken.case_id)
+    await world.runtime.pool.execute(
+        "UPDATE case_stream SET case_id = gen_random_uuid() WHERE case_id = $1", broken.case_id
+    )
 
     world.pass_time(days=12)
     await world.sweep()
