@@ -22,6 +22,7 @@ def home() -> Iterator[Path]:
 
 
 @pytest.mark.stack
+@pytest.mark.long
 @pytest.mark.timeout(570)
 def test_every_promise_is_kept_under_half_a_minute_of_random_faults(home: Path) -> None:
     asked = ["--minutes", "0.5", "--seed", "6", "--home", str(home)]

@@ -28,7 +28,7 @@ from tests.fixtures.messaging import (
     until,
 )
 
-pytestmark = [pytest.mark.postgres, pytest.mark.kafka]
+pytestmark = [pytest.mark.postgres, pytest.mark.kafka, pytest.mark.long]
 HOLDER = "SELECT holder FROM lease WHERE name = 'relay'"
 # Before its transaction, and within it: with the position row locked, which its heir waits for.
 PLACES = ("consumer.before_lock", "consumer.after_lock")
