@@ -22,6 +22,8 @@ WRITES = sorted(n for n in contract.operations() if n.startswith("POST") and n n
 # The canonical referral keeps what nobody knows, with a warning (samples/bad, 27).
 TOLERANT = "POST /v1/referrals"
 KIND = "committee"
+# What only a court does is asked about the court's own case.
+OF_A_COURT = {"POST /v1/confirmations/{confirmation_id}/decisions"}
 STRANGE = "unexpected_member"
 
 
@@ -84,7 +86,7 @@ async def _send(place: Place, name: str, scene: Scene, asked: Asked, body: Any) 
 async def test_a_member_that_is_not_listed_is_refused_with_its_pointer(
     place: Place, name: str
 ) -> None:
-    scene = scene_of(place, name, KIND)
+    scene = scene_of(place, name, "court" if name in OF_A_COURT else KIND)
     asked = REQUESTS[name](about(scene))
     before = await _rows(place)
     tried = 0
@@ -126,7 +128,7 @@ async def test_a_referral_keeps_an_unknown_member_with_a_warning_and_tells_nobod
 async def test_a_member_of_the_wrong_kind_is_refused_with_its_pointer(
     place: Place, name: str
 ) -> None:
-    scene = scene_of(place, name, KIND)
+    scene = scene_of(place, name, "court" if name in OF_A_COURT else KIND)
     asked = REQUESTS[name](about(scene))
     before = await _rows(place)
     for member in _members(name):

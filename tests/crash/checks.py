@@ -17,6 +17,7 @@ import asyncpg
 from services.messaging.consumer import consume_cases
 from services.messaging.kafka import Incoming
 from services.messaging.relay import run_relay
+from services.messaging.worker import _supervise
 from services.runtime import Runtime
 from services.stack.process import dies_with_parent
 from tests.fixtures.messaging import a_runtime, a_service, effects, read_topic, running, until
@@ -44,14 +45,15 @@ class Pair:
     topic: str
 
     def relay(self) -> contextlib.AbstractAsyncContextManager[Any]:
-        """The sender's relay for the length of the block."""
-        return running(lambda stop: run_relay(self.sender, stop))
+        """The sender's relay for the length of the block, begun again as a work process does."""
+        return running(lambda stop: _supervise("relay", lambda: run_relay(self.sender, stop), stop))
 
     def consumer(
         self, runtime: Runtime | None = None
     ) -> contextlib.AbstractAsyncContextManager[Any]:
-        """The hearer's consumer for the length of the block."""
-        return running(lambda stop: consume_cases(runtime or self.hearer, stop))
+        """The hearer's consumer for the length of the block, begun again in the same way."""
+        hearer = runtime or self.hearer
+        return running(lambda stop: _supervise("cases", lambda: consume_cases(hearer, stop), stop))
 
     async def publish(self) -> None:
         """Send everything that is in the outbox."""

@@ -39,7 +39,9 @@ def run(mutant: Mutant, folder: Path) -> tuple[str, str]:
     except ValueError as error:
         return "does NOT apply", str(error)
     command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider"]
-    environ = {**os.environ, "LIANDIAO_CRASH": "short"}
+    # Some tests are too long for every run; their faults are looked for all the same.
+    length = "long" if "pytest.mark.long" in (folder / mutant.test).read_text("utf-8") else "short"
+    environ = {**os.environ, "LIANDIAO_CRASH": length}
     try:
         done = subprocess.run(
             [*command, *os.environ.get("MUTANTS_PYTEST", "").split(), mutant.test],
