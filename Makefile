@@ -63,4 +63,4 @@ lock: ## Make both lock files again (needs uv)
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate -q -c requirements.lock requirements-dev.in -o requirements-dev.lock
 
 fuzz: setup ## Thousands of requests made from the OpenAPI documents against a running stack (half an hour)
-	@LIANDIAO_FUZZ=200 $(PY) -m pytest -q -s tests/e2e/test_whatever_is_sent.py
+	@LIANDIAO_CRASH=long LIANDIAO_FUZZ=200 $(PY) -m pytest -q -s tests/e2e/test_whatever_is_sent.py

@@ -2,7 +2,7 @@
 
 Schemathesis makes requests from the four OpenAPI documents, such as they allow and such as they
 do not, with ids of a case that lives and with ids of nobody. ``LIANDIAO_FUZZ`` is how many of each
-kind per operation: 2 in the suite, hundreds with ``make fuzz``.
+kind per operation: 2 by itself (with ``LIANDIAO_CRASH=long``), hundreds with ``make fuzz``.
 """
 
 import contextlib
@@ -28,7 +28,7 @@ from services.play import COURT, fresh
 from tests.architecture.source import ROOT
 from tests.e2e.running import RunningStack
 
-pytestmark = pytest.mark.stack
+pytestmark = [pytest.mark.stack, pytest.mark.long]
 
 EACH = int(os.environ.get("LIANDIAO_FUZZ", "2"))
 SERVICES = ("intake", "routing", "mediation", "notification")
