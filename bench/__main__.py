@@ -12,7 +12,7 @@ import sys
 import tempfile
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -31,6 +31,8 @@ from bench.installation import (
 from bench.machine import percentile
 from bench.referrals import CENTRE, COURT
 from bench.report import Report, Result
+from services.client import wait_for, waiting
+from services.service import NAMES
 from services.stack.layout import free_base
 
 CLIENTS = 16
@@ -415,17 +417,19 @@ class Bench:
         process.suspend()
         try:
             result = self._load("posts", seconds=self.seconds(24), clients=CLIENTS)
-            time.sleep(3)  # routing and mediation say the rest
+            others = ("intake", "routing", "mediation")
+            wait_for(lambda: asyncio.run(_level(self.installation, others)), seconds=120)
             ends = asyncio.run(_ends(self.installation))
             most = behind = asyncio.run(_behind(self.installation, ends))
         finally:
             process.resume()
         cases = len(result["took"])
         began = last = time.monotonic()
-        while behind and last - began < 120:
-            time.sleep(0.1)
+        for _ in waiting(120):
             behind = asyncio.run(_behind(self.installation, ends))
             last = time.monotonic()
+            if not behind:
+                break
         per_second = (most - behind) / max(1e-9, last - began)
         self.report.add(
             Result(
@@ -442,7 +446,7 @@ class Bench:
     def reads(self) -> None:
         """Reads on ten thousand cases and on many more: flat, or not."""
         self._load("posts", seconds=1, clients=1)
-        time.sleep(2)  # until the pattern has come through
+        wait_for(lambda: asyncio.run(_level(self.installation, NAMES)), seconds=120)
         urls = {name: self.installation.database(name) for name in loader.TABLES}
         sizes = sorted({10_000, int(self.options.cases)})
         found: dict[int, dict[str, list[float]]] = {}
@@ -605,7 +609,7 @@ async def _offered_case(url: str) -> UUID:
 async def _ends(installation: Installation) -> dict[int, int]:
     """Partition of ``cases`` -> the offset after the last record that any outbox knows there."""
     ends: dict[int, int] = {}
-    for name in ("intake", "routing", "mediation", "notification"):
+    for name in NAMES:
         db = await asyncpg.connect(installation.database(f"liandiao_{name}"))
         try:
             for row in await db.fetch(
@@ -618,9 +622,23 @@ async def _ends(installation: Installation) -> dict[int, int]:
     return ends
 
 
-async def _behind(installation: Installation, ends: dict[int, int]) -> int:
-    """Records before ``ends`` that notification has not handled."""
-    db = await asyncpg.connect(installation.database("liandiao_notification"))
+async def _level(installation: Installation, names: Sequence[str]) -> bool:
+    """Whether these services have sent all they had to say and heard all that was sent."""
+    for name in names:
+        if await _count(
+            installation.database(f"liandiao_{name}"),
+            "SELECT count(*) FROM outbox WHERE published_at IS NULL",
+        ):
+            return False
+    ends = await _ends(installation)
+    return not any([await _behind(installation, ends, name) for name in names])
+
+
+async def _behind(
+    installation: Installation, ends: dict[int, int], service: str = "notification"
+) -> int:
+    """Records before ``ends`` that a service has not handled."""
+    db = await asyncpg.connect(installation.database(f"liandiao_{service}"))
     try:
         rows = await db.fetch("SELECT partition, next_offset FROM position WHERE topic = 'cases'")
     finally:

@@ -278,8 +278,15 @@ class Sender:
             if len(outcomes) == 1 or is_transient(error):
                 raise
             log.warning("tries are recorded one by one", code=error_code(error))
+            faults = []
             for outcome in outcomes:
-                await self._record([outcome])
+                try:
+                    await self._record([outcome])
+                except Exception as fault:
+                    # Left as it is; the next rounds ask the channel what became of it.
+                    faults.append(fault)
+            if faults:
+                raise faults[0] from None
 
     async def _record(self, outcomes: list[Outcome]) -> None:
         """Record tries and say on the stream what became of them, in one transaction."""

@@ -298,12 +298,11 @@ class Relay:
         log.info("directory published again", entries=len(rows))
 
 
-async def _outcome(future: "asyncio.Future[RecordMetadata]") -> RecordMetadata | Exception:
+async def _outcome(future: "asyncio.Future[RecordMetadata]") -> RecordMetadata | BaseException:
     """Where the record stands, or why it does not; most are done when the first is."""
-    try:
-        return await future
-    except Exception as error:
-        return error
+    if not future.done():
+        await asyncio.wait([future])
+    return future.exception() or future.result()
 
 
 def _as_away(error: BaseException) -> BaseException:

@@ -1,6 +1,5 @@
 """What the broker itself says each principal may do equals what deploy/acls.json declares."""
 
-import time
 from typing import Any
 
 import pytest
@@ -8,6 +7,7 @@ from confluent_kafka import KafkaException, TopicCollection
 from confluent_kafka.admin import AdminClient
 
 from services import topics
+from services.client import waiting
 from services.stack.postgres import SERVICES
 from tests.fixtures.servers import CONNECTIONS, KafkaServer
 
@@ -96,14 +96,13 @@ def _may_describe(client: AdminClient, groups: list[str]) -> set[str]:
     """The groups of which one is told that they are not there, or how they are."""
     told = set()
     for name, future in client.describe_consumer_groups(groups, request_timeout=20).items():
-        for _ in range(50):
+        for _ in waiting(20):
             try:
                 future.result()
                 told.add(name)
             except KafkaException as error:
                 word = error.args[0].name()
                 if word in STARTING:
-                    time.sleep(0.2)
                     (future,) = client.describe_consumer_groups([name]).values()
                     continue
                 if word == "GROUP_ID_NOT_FOUND":

@@ -8,20 +8,21 @@ installation, and stops it. The exit code is the checker's: 0 all holds, 1 broke
 
 import argparse
 import asyncio
+import contextlib
 import random
 import secrets
 import shutil
 import sys
 import tempfile
 import threading
-import time
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 import httpx
 
-from services.client import Stack
+from services.client import Stack, wait_for
 from services.verify import CannotLook, Report, Run, examine
 from tests.chaos.driver import Lives, Load
 from tests.chaos.faults import Faults
@@ -90,19 +91,19 @@ def play(stack: ProxiedStack, proxies: Proxies, given: argparse.Namespace) -> Re
 
 
 def wait_for_health(client: Stack, seconds: float = 120) -> None:
-    """Wait until every service says that it is ready, at most so long; says who is not."""
-    end = time.monotonic() + seconds
+    """Wait until every service says that it is ready, each at most so long; says who is not."""
+
+    def ready(url: str) -> bool:
+        with contextlib.suppress(httpx.HTTPError):
+            answer = httpx.get(f"{url}/health/ready", timeout=5, trust_env=False)
+            return answer.status_code == 200
+        return False
+
     for name, url in client.description["services"].items():
-        while True:
-            try:
-                if httpx.get(f"{url}/health/ready", timeout=5, trust_env=False).status_code == 200:
-                    break
-            except httpx.HTTPError:
-                pass
-            if time.monotonic() > end:
-                say(f"{name} is not ready {seconds:.0f} s after the last fault")
-                break
-            time.sleep(0.5)
+        try:
+            wait_for(partial(ready, url), seconds=seconds, describe=name)
+        except TimeoutError:
+            say(f"{name} is not ready {seconds:.0f} s after the last fault")
 
 
 def main() -> int:

@@ -18,7 +18,7 @@ from typing import Any, Final
 import httpx
 from aiokafka.errors import KafkaError
 
-from services.client import Client, Refused, Stack, wait_for
+from services.client import Client, Refused, Stack, wait_for, waiting
 from services.clock import SHANGHAI
 from services.play import (
     COURT,
@@ -161,15 +161,15 @@ class Lives(Play):
             command = await send_command(self.stack, sender, "referral.submit", data)
             return await read_answer(self.stack, sender, command, seconds=30)
 
-        end = time.monotonic() + self.patience_seconds
-        while True:
+        away: Exception | None = None
+        for _ in waiting(self.patience_seconds, every=1):
             try:
                 answer = asyncio.run(ask())
                 break
-            except (KafkaError, OSError, TimeoutError):
-                if time.monotonic() > end:
-                    raise
-                time.sleep(1)
+            except (KafkaError, OSError, TimeoutError) as error:
+                away = error
+        else:
+            raise TimeoutError("the command was not answered") from away
         if answer["outcome"] != "accepted":
             raise RuntimeError(f"the command was refused: {answer['problem']['code']}")
         return {**answer, "case_id": answer.get("answered_case_id") or answer["case_id"]}
@@ -298,7 +298,7 @@ class Load:
         except AssertionError as error:
             end = "one key, two effects"
             self.faults.append(str(error))
-        except Exception as error:
+        except Exception as error:  # the edge of a thread: whatever it was, the run is broken by it
             end = f"driver: {type(error).__name__}"
             self.faults.append(repr(error))
         self.ended[end] += 1

@@ -5,7 +5,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -197,14 +196,6 @@ def a_process(environ: dict[str, str], log: Path, *arguments: str) -> Iterator[P
         yield made
     finally:
         made.end()
-
-
-def wait_until(condition: Any, seconds: float = 30, what: str = "it") -> None:
-    """Wait for a plain condition. Raises ``AssertionError`` when it does not come."""
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, f"{what} did not happen in time"
-        time.sleep(0.05)
 
 
 async def terminate_backends(url: str, name: str) -> int:

@@ -6,6 +6,7 @@ from typing import Any
 import httpx
 import pytest
 
+from notification import sender as sender_module
 from notification.channels import Answer, FileChannel, Letter, Receipt
 from notification.errors import SendingFailed, SendingUnknown
 from notification.sender import ASK, Sender, ask_again
@@ -385,3 +386,29 @@ async def test_the_file_of_a_message_is_found_by_its_id(runtime: Runtime, tmp_pa
     channel = FileChannel(tmp_path)
 
     assert channel.path(ANNA).name == f"{ANNA}.json"
+
+
+async def test_a_try_that_cannot_be_recorded_keeps_no_other_from_being_recorded(
+    case: Case, runtime: Runtime, intake_service: Intake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await case.hear(a_registration(case.case_id))
+    say = sender_module.say
+
+    def stumble(uow: Any, row: Any, *args: Any, **more: Any) -> None:
+        if row["party_id"] == ANNA:
+            raise ValueError("cannot be said")
+        say(uow, row, *args, **more)
+
+    monkeypatch.setattr(sender_module, "say", stumble)
+    with pytest.raises(ValueError, match="cannot be said"):
+        await Sender(runtime).step()
+
+    states = await _states(runtime)
+    assert states == {f"party:{ANNA}": "sending", f"party:{BORIS}": "delivered"}
+
+    monkeypatch.setattr(sender_module, "say", say)
+    await runtime.pool.execute("UPDATE message SET claimed_at = now() - interval '1 hour'")
+    await Sender(runtime).step()
+
+    assert set((await _states(runtime)).values()) == {"delivered"}
+    assert len(_files(runtime.settings.spool_dir)) == 2
