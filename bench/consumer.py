@@ -16,8 +16,8 @@ import asyncpg
 import orjson
 import uvloop
 from aiokafka import TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient, NewTopic
-from aiokafka.errors import TopicAlreadyExistsError
+
+from bench.topic import make_topic
 
 TOPIC: Final = "bench.cases"
 PARTITIONS: Final = 12
@@ -26,20 +26,12 @@ TABLE: Final = "bench_effect"
 INSERT: Final = f"INSERT INTO {TABLE} (event_id, case_id, sequence, data) VALUES ($1, $2, $3, $4)"
 
 
-async def _prepare(db: asyncpg.Connection, settings: Any) -> None:
+async def _prepare(db: asyncpg.Connection) -> None:
     await db.execute(
         f"""CREATE TABLE IF NOT EXISTS {TABLE} (event_id uuid PRIMARY KEY, case_id uuid NOT NULL,
               sequence bigint NOT NULL, data bytea NOT NULL)"""
     )
     await db.execute(f"GRANT SELECT, INSERT ON {TABLE} TO intake_app")
-    admin = AIOKafkaAdminClient(**settings.kafka_client())
-    await admin.start()
-    try:
-        await admin.create_topics([NewTopic(TOPIC, PARTITIONS, 1)])
-    except TopicAlreadyExistsError:
-        pass
-    finally:
-        await admin.close()
 
 
 async def _fill(settings: Any, cases: int) -> int:
@@ -172,7 +164,8 @@ async def measure(task: dict[str, Any]) -> dict[str, Any]:
     db = await asyncpg.connect(task["admin_url"])
     answer: dict[str, Any] = {"raw": [], "ours": []}
     try:
-        await _prepare(db, runtime.settings)
+        await _prepare(db)
+        await make_topic(runtime.settings, TOPIC, PARTITIONS)
         answer["events"] = await _fill(runtime.settings, int(task["cases"]))
         for who in task["order"]:
             measured = _raw if who == "raw" else _ours

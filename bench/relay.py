@@ -11,8 +11,8 @@ from typing import Any
 
 import asyncpg
 import uvloop
-from aiokafka.admin import AIOKafkaAdminClient, NewTopic
-from aiokafka.errors import TopicAlreadyExistsError
+
+from bench.topic import make_topic
 
 TOPIC = "bench.relay"
 PARTITIONS = 24
@@ -30,17 +30,6 @@ async def _fill(db: asyncpg.Connection, rows: int) -> None:
         rows,
     )
     await db.execute("VACUUM ANALYZE outbox")
-
-
-async def _make_topic(settings: Any) -> None:
-    admin = AIOKafkaAdminClient(**settings.kafka_client())
-    await admin.start()
-    try:
-        await admin.create_topics([NewTopic(TOPIC, PARTITIONS, 1)])
-    except TopicAlreadyExistsError:
-        pass
-    finally:
-        await admin.close()
 
 
 async def _raw(settings: Any, rows: list[asyncpg.Record]) -> float:
@@ -95,7 +84,7 @@ async def measure(task: dict[str, Any]) -> dict[str, Any]:
     rows = int(task["rows"])
     answer: dict[str, Any] = {"raw": [], "ours": [], "rows": rows}
     try:
-        await _make_topic(runtime.settings)
+        await make_topic(runtime.settings, TOPIC, PARTITIONS)
         for who in task["order"]:
             await _fill(db, rows)
             if who == "raw":

@@ -6,11 +6,28 @@ from mediation.queue.rules import WINDOW_ELAPSED
 from mediation.transition import Machine, Refusal
 from services.errors import (
     AcceptanceWindowElapsed,
+    CaseClosedProblem,
     Conflict,
     FieldError,
+    IdempotencyInProgress,
+    IdempotencyKeyMissing,
+    IdempotencyKeyReused,
     Invalid,
     Problem,
+    VersionMismatch,
+    VersionRequired,
 )
+
+#: What an act under an Idempotency-Key may be refused with.
+KEYED: Final = (
+    Conflict,
+    CaseClosedProblem,
+    IdempotencyKeyMissing,
+    IdempotencyKeyReused,
+    IdempotencyInProgress,
+)
+#: What an act on a version may be refused with.
+MOVES: Final = (*KEYED, VersionMismatch, VersionRequired)
 
 #: Refusals that are a fault of one member of the body, and which.
 FAULTS: Final = {

@@ -32,7 +32,7 @@ from services.events.notification import MessageDelivered, MessageFailed
 from services.messaging.failpoints import failpoint
 from services.messaging.handling import error_code, is_transient
 from services.telemetry import MESSAGES
-from services.unit_of_work import Cause, UnitOfWork
+from services.unit_of_work import UnitOfWork
 
 if TYPE_CHECKING:
     from services.runtime import Runtime
@@ -384,10 +384,8 @@ def say(uow: UnitOfWork, row: Any, state: str, *, channel: str | None, reason: s
         event: Event = MessageDelivered(**known, delivered_at=uow.now)
     else:
         event = MessageFailed(**known, reason=reason or "unknown", failed_at=uow.now)
-    uow.emit(
-        event,
-        cause=Cause(str(row["event_id"]), row["correlation_id"], row["traceparent"]),
-    )
+    uow.answer(row["event_id"], row["correlation_id"], row["traceparent"])
+    uow.emit(event)
 
 
 async def send_due(runtime: "Runtime") -> int:

@@ -128,11 +128,3 @@ PARTICIPATION_HANDLERS: tuple[Subscription, ...] = (
     on(ParticipantJoined, _on_joined, even_when_closed=True),
     on(ParticipantLeft, _on_left, even_when_closed=True),
 )
-
-
-def handlers_by_event(subscriptions: tuple[Subscription, ...]) -> dict[str, list[Any]]:
-    """Wire type -> subscriptions, in order."""
-    table: dict[str, list[Any]] = {}
-    for subscription in subscriptions:
-        table.setdefault(subscription.event.spec.type, []).append(subscription)
-    return table

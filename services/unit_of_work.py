@@ -21,7 +21,6 @@ from services.telemetry import current_traceparent, request_id
 if TYPE_CHECKING:
     from services.auth import Caller
     from services.messaging.inbox import Memory
-    from services.messaging.kafka import Envelope
     from services.runtime import Runtime
 
 MAX_EVENT_BYTES = 64 * 1024
@@ -54,15 +53,6 @@ class Actor:
     name: str
     organisation: str | None = None
     acted_by: str | None = None
-
-
-@dataclass(frozen=True)
-class Cause:
-    """The event behind a change, where one unit of work answers several."""
-
-    event_id: str
-    correlation_id: str | None
-    traceparent: str | None
 
 
 @dataclass
@@ -146,11 +136,11 @@ class UnitOfWork:
         self.wrote_events = False
         self.wrote_jobs = False
 
-    def answer(self, cause: "Envelope") -> None:
-        """From now on what is written follows from this event: a batch answers several."""
-        self.causation_id = str(cause.event_id)
-        self.correlation_id = cause.correlation_id or self.causation_id
-        self.traceparent = cause.traceparent or current_traceparent()
+    def answer(self, event_id: UUID, correlation_id: str | None, traceparent: str | None) -> None:
+        """From now on what is written follows from this event: one unit may answer several."""
+        self.causation_id = str(event_id)
+        self.correlation_id = correlation_id or self.causation_id
+        self.traceparent = traceparent or current_traceparent()
 
     # -- the case's own stream ---------------------------------------------------------------
 
@@ -237,15 +227,11 @@ class UnitOfWork:
             stream.closed = closed
         self._touched.add(case_id)
 
-    def emit(
-        self, event: Event, *, occurred_at: datetime | None = None, cause: Cause | None = None
-    ) -> EmittedEvent:
+    def emit(self, event: Event, *, occurred_at: datetime | None = None) -> EmittedEvent:
         """Add an event to the outbox under the next sequence of its case.
 
-        The case row must be locked. ``cause`` is this unit's own unless another is named. Raises
-        ``Conflict`` when the payload exceeds 64 KiB.
+        The case row must be locked. Raises ``Conflict`` when the payload exceeds 64 KiB.
         """
-        cause = cause or Cause(self.causation_id or "", None, None)
         stream = self.streams.get(event.case_id)
         if stream is None:
             raise RuntimeError("emit before lock_case")
@@ -271,11 +257,11 @@ class UnitOfWork:
             ["ce_sequence", f"{stream.last_sequence:010d}"],
             ["ce_episode", str(stream.episode)],
             ["ce_dataschema", f"urn:liandiao:schema:{spec.type}"],
-            ["ce_correlationid", cause.correlation_id or self.correlation_id],
-            ["ce_traceparent", cause.traceparent or self.traceparent],
+            ["ce_correlationid", self.correlation_id],
+            ["ce_traceparent", self.traceparent],
         ]
-        if cause.event_id:
-            headers.append(["ce_causationid", cause.event_id])
+        if self.causation_id:
+            headers.append(["ce_causationid", self.causation_id])
         self._pending.outbox.append(
             (
                 event_id,

@@ -9,13 +9,13 @@ from mediation.agreement import handlers
 from mediation.agreement.model import Signature
 from mediation.agreement.schemas import AgreementBody, AgreementView, SignatureBody
 from mediation.agreement.views import view
+from mediation.errors import KEYED
 from mediation.gate import act, hold, own
 from services.auth import Caller
 from services.errors import (
     CaseClosedProblem,
     Conflict,
     IdempotencyInProgress,
-    IdempotencyKeyMissing,
     IdempotencyKeyReused,
 )
 from services.http import Unit, etag, requires
@@ -31,13 +31,7 @@ Writing = Annotated[Caller, requires("mediation:write")]
     "/mediations/{mediation_id}/agreements",
     status_code=201,
     response_model=AgreementView,
-    responses=problems(
-        Conflict,
-        CaseClosedProblem,
-        IdempotencyKeyMissing,
-        IdempotencyKeyReused,
-        IdempotencyInProgress,
-    ),
+    responses=problems(*KEYED),
 )
 async def draft_agreement(
     mediation_id: UUID,

@@ -8,20 +8,14 @@ from fastapi import APIRouter, Response
 from mediation import repository
 from mediation.confirmation import handlers
 from mediation.confirmation.schemas import ApplicationBody, ConfirmationView, DecisionBody
+from mediation.errors import MOVES
 from mediation.gate import act, hold
 from mediation.repository import Row
 from services.access import AgencyScope
 from services.auth import Caller
 from services.errors import (
-    CaseClosedProblem,
-    Conflict,
     Forbidden,
-    IdempotencyInProgress,
-    IdempotencyKeyMissing,
-    IdempotencyKeyReused,
     NotFound,
-    VersionMismatch,
-    VersionRequired,
 )
 from services.http import IfMatch, Unit, etag, requires
 from services.idempotency import Once
@@ -32,15 +26,6 @@ router = APIRouter(prefix="/v1")
 Reading = Annotated[Caller, requires("confirmation:read")]
 Applying = Annotated[Caller, requires("mediation:write")]
 Deciding = Annotated[Caller, requires("confirmation:write")]
-MOVES = (
-    Conflict,
-    CaseClosedProblem,
-    VersionMismatch,
-    VersionRequired,
-    IdempotencyKeyMissing,
-    IdempotencyKeyReused,
-    IdempotencyInProgress,
-)
 
 
 async def _row(uow: UnitOfWork, confirmation_id: UUID) -> Row:

@@ -7,6 +7,7 @@ from uuid import UUID
 from fastapi import APIRouter, Query, Response
 from pydantic import AwareDatetime
 
+from mediation.errors import MOVES
 from mediation.gate import act, hold, own
 from mediation.next_act import NextAct
 from mediation.obligation import handlers, repository
@@ -20,14 +21,7 @@ from mediation.repository import Row
 from mediation.schemas import next_act_view
 from services.auth import Caller
 from services.errors import (
-    CaseClosedProblem,
-    Conflict,
     CursorInvalid,
-    IdempotencyInProgress,
-    IdempotencyKeyMissing,
-    IdempotencyKeyReused,
-    VersionMismatch,
-    VersionRequired,
 )
 from services.http import IfMatch, Reader, Unit, etag, requires
 from services.idempotency import Once
@@ -38,15 +32,6 @@ from services.unit_of_work import UnitOfWork
 router = APIRouter(prefix="/v1/obligations")
 Reading = Annotated[Caller, requires("mediation:read")]
 Writing = Annotated[Caller, requires("mediation:write")]
-MOVES = (
-    Conflict,
-    CaseClosedProblem,
-    VersionMismatch,
-    VersionRequired,
-    IdempotencyKeyMissing,
-    IdempotencyKeyReused,
-    IdempotencyInProgress,
-)
 
 
 def _listed(row: Row, now: datetime) -> dict[str, Any]:

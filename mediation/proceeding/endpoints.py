@@ -5,6 +5,7 @@ from uuid import UUID
 
 from fastapi import APIRouter, Query, Response
 
+from mediation.errors import MOVES
 from mediation.gate import act, hold, own, seal
 from mediation.mediator.model import Relation
 from mediation.proceeding import handlers, repository
@@ -26,13 +27,8 @@ from services.errors import (
     CaseClosedProblem,
     Conflict,
     CursorInvalid,
-    IdempotencyInProgress,
-    IdempotencyKeyMissing,
-    IdempotencyKeyReused,
     NotFound,
     Unavailable,
-    VersionMismatch,
-    VersionRequired,
 )
 from services.http import IfMatch, Reader, Unit, etag, requires
 from services.idempotency import Once
@@ -42,15 +38,6 @@ from services.problem import problems
 router = APIRouter(prefix="/v1")
 Reading = Annotated[Caller, requires("mediation:read")]
 Writing = Annotated[Caller, requires("mediation:write")]
-MOVES = (
-    Conflict,
-    CaseClosedProblem,
-    VersionMismatch,
-    VersionRequired,
-    IdempotencyKeyMissing,
-    IdempotencyKeyReused,
-    IdempotencyInProgress,
-)
 
 
 @router.get("/mediations", response_model=Items[MediationListed], responses=problems(CursorInvalid))

@@ -7,6 +7,7 @@ from uuid import UUID
 from fastapi import APIRouter, Query, Response
 from pydantic import AwareDatetime
 
+from mediation import errors
 from mediation.gate import act, handler_kind, hold, own
 from mediation.queue import handlers, repository
 from mediation.queue.schemas import (
@@ -22,14 +23,7 @@ from services.auth import Caller
 from services.calendar import CalendarYear, add, shipped
 from services.errors import (
     AcceptanceWindowElapsed,
-    CaseClosedProblem,
-    Conflict,
     CursorInvalid,
-    IdempotencyInProgress,
-    IdempotencyKeyMissing,
-    IdempotencyKeyReused,
-    VersionMismatch,
-    VersionRequired,
 )
 from services.events import lanes
 from services.http import IfMatch, Reader, Unit, etag, requires
@@ -39,16 +33,7 @@ from services.problem import problems
 from services.unit_of_work import UnitOfWork
 
 router = APIRouter(prefix="/v1/queue")
-MOVES = (
-    Conflict,
-    CaseClosedProblem,
-    AcceptanceWindowElapsed,
-    VersionMismatch,
-    VersionRequired,
-    IdempotencyKeyMissing,
-    IdempotencyKeyReused,
-    IdempotencyInProgress,
-)
+MOVES = (AcceptanceWindowElapsed, *errors.MOVES)
 Reading = Annotated[Caller, requires("queue:read")]
 Writing = Annotated[Caller, requires("queue:write")]
 

@@ -5,6 +5,7 @@ from uuid import UUID
 
 from fastapi import APIRouter, Response
 
+from mediation.errors import KEYED, MOVES
 from mediation.gate import act, hold, own
 from mediation.proceeding.views import next_act_of
 from mediation.session import handlers, repository
@@ -20,14 +21,7 @@ from mediation.session.schemas import (
 )
 from services.auth import Caller
 from services.errors import (
-    CaseClosedProblem,
-    Conflict,
-    IdempotencyInProgress,
-    IdempotencyKeyMissing,
-    IdempotencyKeyReused,
     NotFound,
-    VersionMismatch,
-    VersionRequired,
 )
 from services.http import IfMatch, Reader, Unit, etag, requires
 from services.idempotency import Once
@@ -37,14 +31,6 @@ from services.problem import problems
 router = APIRouter(prefix="/v1")
 Reading = Annotated[Caller, requires("mediation:read")]
 Writing = Annotated[Caller, requires("mediation:write")]
-KEYED = (
-    Conflict,
-    CaseClosedProblem,
-    IdempotencyKeyMissing,
-    IdempotencyKeyReused,
-    IdempotencyInProgress,
-)
-MOVES = (*KEYED, VersionMismatch, VersionRequired)
 
 
 @router.post(

@@ -167,7 +167,7 @@ class CaseEvents:
             )
         for subscription in subscriptions:
             uow = self._unit(db, memory, now)
-            uow.answer(envelope)
+            uow.answer(envelope.event_id, envelope.correlation_id, envelope.traceparent)
             await subscription.handler(self._received(record, envelope, subscription), uow)
             failpoint("consumer.after_effect")
             stream = uow.streams.get(envelope.case_id)

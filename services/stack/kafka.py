@@ -135,13 +135,12 @@ class Kafka:
         if not self.is_new:
             return
         self.logs.mkdir(mode=0o700, exist_ok=True)
-        cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
         done = subprocess.run(
             [
                 *(java(), "-Xmx128m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"),
                 "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn",
                 *("-cp", self.classpath(), "kafka.tools.StorageTool", "format"),
-                *("--standalone", f"--cluster-id={cluster}", "-c", str(self.properties_file)),
+                *(*self.membership(), "-c", str(self.properties_file)),
                 *("--add-scram", salted(ADMIN, self.password)),
             ],
             capture_output=True,
@@ -151,6 +150,10 @@ class Kafka:
         if done.returncode:
             last = (done.stderr.strip() or done.stdout.strip()).splitlines()[-1:]
             raise StackError(f"Apache Kafka could not format its data folder: {' '.join(last)}")
+
+    def membership(self) -> tuple[str, ...]:
+        """How the format tool is told of which cluster this node is: here of a new one, alone."""
+        return ("--standalone", f"--cluster-id={new_cluster_id()}")
 
     def classpath(self) -> str:
         """Every jar, in a fixed order."""
@@ -179,6 +182,11 @@ class Kafka:
             if time.monotonic() > end:
                 raise StackError(f"Apache Kafka did not answer within {seconds:.0f} seconds.")
             time.sleep(0.05)
+
+
+def new_cluster_id() -> str:
+    """An id as Kafka makes them; it may begin with a hyphen."""
+    return base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
 
 
 def salted(user: str, password: str, iterations: int = 8192) -> str:
