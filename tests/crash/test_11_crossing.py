@@ -215,8 +215,13 @@ async def test_crossing_decisions_leave_one_truth(
             await it.settle()
             faults += await _faults(turn, pack)
 
+        elapsed = await it.runtimes["routing"].pool.fetchval(
+            "SELECT count(*) FROM outbox WHERE type LIKE '%acceptance-window-elapsed%'"
+        )
+
     told = ", ".join(f"{name} {status}: {n}" for (name, status), n in sorted(answered.items()))
     print(f"\n{len(_packs())} rounds: {told}")
     assert not faults, "\n".join(faults[:40])
     assert {name for name, status in answered if status < 300} == set(ACTS) - {"elapse"}
+    assert elapsed > 0
     assert not [status for _, status in answered if status >= 500]

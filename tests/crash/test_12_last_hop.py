@@ -1,12 +1,15 @@
 """The last hop: provider and ``out`` topic have it, and the process dies before it knows."""
 
 import asyncio
+from collections import Counter
+from datetime import UTC, datetime
 from typing import Any
+from uuid import UUID
 
 import httpx
 import pytest
 
-from notification.channels import Letter, Receipt, channels
+from notification.channels import Answer, Letter, Receipt, channels
 from notification.feed import Feeder
 from notification.sender import Sender
 from services.messaging import failpoints
@@ -64,6 +67,63 @@ async def settled(of: Runtime) -> None:
         if set((await _states(of)).values()) == {"delivered"}:
             return
     pytest.fail(str(await _states(of)))
+
+
+class Provider:
+    """Takes whatever it is given, also twice, and counts; some can be asked, some cannot."""
+
+    name = "provider"
+
+    def __init__(self, *, knows: bool) -> None:
+        self.knows = knows
+        self.handed: Counter[UUID] = Counter()
+
+    def takes(self, address: Any) -> bool:
+        return True
+
+    async def send(self, letter: Letter) -> Receipt:
+        self.handed[letter.message_id] += 1
+        return Receipt(self.name, "taken", datetime.now(UTC))
+
+    async def ask(self, message_id: UUID) -> Receipt | Answer:
+        if not self.knows:
+            return Answer.CANNOT_SAY
+        if message_id in self.handed:
+            return Receipt(self.name, "taken", datetime.now(UTC))
+        return Answer.NOT_TAKEN
+
+
+@pytest.mark.parametrize("knows", [True, False], ids=["can be asked", "cannot be asked"])
+@pytest.mark.parametrize("place", ["sender.before_send", "sender.after_send"])
+async def test_no_machine_hands_a_message_over_twice(
+    told: Runtime, place: str, knows: bool
+) -> None:
+    provider = Provider(knows=knows)
+    for _ in range(size(3, 30)):
+        case = Case(told)
+        await case.hear(a_registration(case.case_id))
+        failpoints.arm(place, 1, crash)
+        with pytest.raises(Crash):
+            await Sender(told, (provider,)).step()
+        await asyncio.sleep(0)
+        failpoints.disarm()
+        for _ in range(3):
+            await forget_claims(told)
+            await told.pool.execute("UPDATE message SET next_attempt_at = now()")
+            await Sender(told, (provider,)).step()
+
+    rows = await told.pool.fetch("SELECT id, state FROM message")
+    states = {row["id"]: row["state"] for row in rows}
+    assert len(states) == 2 * size(3, 30)
+    assert set(provider.handed.values()) == {1}
+    if knows:
+        assert set(states.values()) == {"delivered"}
+        assert set(provider.handed) == set(states)
+    else:
+        assert set(states.values()) == {"delivered", "unknown"}
+        assert {id_ for id_, state in states.items() if state == "delivered"} <= set(
+            provider.handed
+        )
 
 
 class Slow:

@@ -132,6 +132,13 @@ MUTANTS: Final = (
         "tests/crash/test_01_posting.py",
     ),
     Mutant(
+        "a message nobody can account for is sent again",
+        "notification/sender.py",
+        '        return Outcome(row, "unknown", "interrupted")',
+        '        return Outcome(row, "waiting", "interrupted", retry_seconds=0)',
+        "tests/crash/test_12_last_hop.py",
+    ),
+    Mutant(
         "sender without a comparison of attempts",
         "notification/repository.py",
         "WHERE m.id = g.id AND m.attempts = g.ordinal AND m.state = 'sending'",
