@@ -120,10 +120,8 @@ async def test_no_machine_hands_a_message_over_twice(
         assert set(states.values()) == {"delivered"}
         assert set(provider.handed) == set(states)
     else:
-        assert set(states.values()) == {"delivered", "unknown"}
-        assert {id_ for id_, state in states.items() if state == "delivered"} <= set(
-            provider.handed
-        )
+        # Both of the round: the sender died before it recorded either.
+        assert set(states.values()) == {"unknown"}
 
 
 class Slow:
