@@ -12,10 +12,12 @@ from notification import letters, rules, templates
 from notification.batch import Batch, batch_of
 from notification.model import CaseCopy, fold, is_current, snapshot
 from notification.repository import Entry, Known
+from services.calendar import day_of
 from services.clock import wire
 from services.events.envelope import payload
 from services.events.intake import CaseReopened, CommandAnswered, ReferralReceived
-from services.events.routing import ParticipantJoined, ParticipantLeft
+from services.events.notification import OfferNumberedLate
+from services.events.routing import AssignmentOffered, ParticipantJoined, ParticipantLeft
 from services.service import Received
 from services.unit_of_work import UnitOfWork
 
@@ -69,6 +71,28 @@ async def _take(received: Received[Any], batch: Batch, uow: UnitOfWork) -> None:
     )
     if isinstance(event, ParticipantLeft):
         batch.left(event)
+    elif isinstance(event, AssignmentOffered):
+        await _tell_lateness(event, known, uow)
+
+
+async def _tell_lateness(offer: AssignmentOffered, known: Known, uow: UnitOfWork) -> None:
+    """Emits ``OfferNumberedLate`` when the organisation can read its offer only on a later day.
+
+    Its entry is numbered in this transaction. Without a feed there is nothing that came late.
+    """
+    hears = offer.organisation in rules.hearers(offer, known.parts)
+    late = day_of(uow.now) > day_of(offer.offered_at)
+    if late and hears and uow.runtime.directory.connections_of(offer.organisation):
+        await uow.lock_case(offer.case_id)
+        uow.emit(
+            OfferNumberedLate(
+                case_id=offer.case_id,
+                assignment_id=offer.assignment_id,
+                organisation=offer.organisation,
+                offered_at=offer.offered_at,
+                numbered_at=uow.now,
+            )
+        )
 
 
 def _by_role(known: Known) -> Mapping[str, Iterable[str]]:

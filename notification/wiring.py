@@ -45,11 +45,11 @@ NOTIFICATION: Final = Service(
     router=router,
     settings=NotificationSettings,
     schema=_schema,
-    gather_seconds=0.02,
+    gather_seconds=0.1,
     consumes=CONSUMES,
     jobs={sender.ASK: sender.ask_again},
     loops=(
-        Loop("notification.feeder", feed_topics, idle_seconds=0.2, gather_seconds=0.02),
+        Loop("notification.feeder", feed_topics, idle_seconds=0.2, gather_seconds=0.1),
         Loop("notification.sender", sender.send_due, idle_seconds=0.5, gather_seconds=0.2),
     ),
     on_start=_start,

@@ -30,6 +30,7 @@ from services.events.mediation import (
     ObligationPerformed,
     ObligationsChanged,
 )
+from services.events.notification import OfferNumberedLate
 from services.service import Handler, Received, Subscription, on
 from services.unit_of_work import UnitOfWork
 
@@ -108,6 +109,12 @@ async def change_lane(received: Received[CaseLaneChanged], uow: UnitOfWork) -> N
 async def close(received: Received[CaseClosed], uow: UnitOfWork) -> None:
     """The round is over."""
     await turns.closed(uow, received.data.case_id, received.data.closed_at)
+
+
+async def take_late_number(received: Received[OfferNumberedLate], uow: UnitOfWork) -> None:
+    """The offered body could read its offer only on a later day."""
+    data = received.data
+    await turns.numbered_late(uow, data.assignment_id, data.numbered_at)
 
 
 async def take_acceptance(
@@ -218,6 +225,7 @@ CONSUMES: Final[tuple[Subscription, ...]] = (
     on(HandlingConstraintsChanged, after_writing(take_constraints)),
     on(CaseLaneChanged, after_writing(change_lane)),
     on(CaseClosed, after_writing(close)),
+    on(OfferNumberedLate, after_writing(take_late_number)),
     on(AssignmentAccepted, after_writing(take_acceptance)),
     on(AssignmentDeemedAccepted, after_writing(take_acceptance)),
     on(AssignmentObjected, after_writing(take_objection)),

@@ -62,6 +62,29 @@ async def accepted(
     await writes.write(uow.db)
 
 
+async def numbered_late(uow: UnitOfWork, assignment_id: UUID, numbered_at: datetime) -> None:
+    """The window counts from when the organisation could read the offer, never to its harm.
+
+    Emits ``DeadlineChanged`` (design.md 4). A turn that was answered, or whose silence was told
+    already, stays as it is.
+    """
+    found = await load(uow, assignment_id)
+    if found is None or found[1]["state"] != "offered":
+        return
+    case, turn = found
+    writes = Writes()
+    for clock in await repository.live_clocks(
+        uow.db, case["case_id"], kinds=("acceptance",), subject_id=assignment_id
+    ):
+        if clock["state"] != "running" or clock["started_at"] >= numbered_at:
+            continue
+        clock["started_at"] = numbered_at
+        if await clocks.recompute(uow, writes, clock, "numbered-late"):
+            turn |= {"accept_by": clock["due_at"], "version": turn["version"] + 1}
+            writes.add("assignment", turn)
+    await writes.write(uow.db)
+
+
 def terms_of(uow: UnitOfWork, case: Row, handler: str) -> tuple[lanes.Term, ...]:
     """The terms that run on a case in its lane, with this handler."""
     return lanes.terms(

@@ -8,6 +8,22 @@ OWNER = "notification"
 
 
 @event(
+    "liandiao.assignment.offer-numbered-late.v1",
+    owner=OWNER,
+    audience=("source", "handler"),
+    emitted_when="an offer came into its organisation's feed on a later day than it was made",
+    source="design.md 4",
+)
+class OfferNumberedLate(Event):
+    """An organisation could read an offer only on a later day (Asia/Shanghai) than it was made."""
+
+    assignment_id: UUID
+    organisation: str
+    offered_at: Instant
+    numbered_at: Instant
+
+
+@event(
     "liandiao.message.delivered.v1",
     owner=OWNER,
     audience=("handler",),

@@ -76,6 +76,7 @@ class Case:
     async def again(self, received: Received[Any]) -> None:
         """The same event handled (once more)."""
         async with self.runtime.unit_of_work() as uow:
+            await uow.lock_case(received.case_id, create=True)
             for subscription in NOTIFICATION.consumes:
                 if subscription.event is type(received.data):
                     await subscription.handler(received, uow)

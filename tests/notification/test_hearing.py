@@ -1,8 +1,10 @@
 import asyncio
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import asyncpg
+import orjson
 import pytest
 
 from notification import repository
@@ -56,6 +58,21 @@ async def test_a_source_hears_its_case_from_its_referral_on(case: Case, runtime:
         "participant.joined",
     ]
     assert await feed_types(runtime, "o-centre") == []
+
+
+@pytest.mark.parametrize(("days", "is_told"), [(0, False), (1, True)])
+async def test_an_offer_numbered_on_a_later_day_is_told_to_be_late(
+    case: Case, runtime: Runtime, days: int, is_told: bool
+) -> None:
+    await _registered(case)
+    await case.hear(joined(case.case_id, CENTRE, "handler"))
+
+    offered_at = datetime.now(UTC) - timedelta(days=days)
+    offer = await case.hear(an_offer(case.case_id, offered_at=offered_at))
+
+    rows = await runtime.pool.fetch("SELECT type, data FROM outbox")
+    late = [orjson.loads(row["data"]) for row in rows if "offer-numbered-late" in row["type"]]
+    assert [each["assignment_id"] for each in late] == [str(offer.data.assignment_id)] * is_told
 
 
 async def test_a_source_reads_its_own_number_and_nobody_else_does(

@@ -19,6 +19,7 @@ from services.events.mediation import (
     ObligationPerformed,
     ObligationsChanged,
 )
+from services.events.notification import OfferNumberedLate
 from services.ids import new_id
 from tests.routing.world import COURT, Case, World
 
@@ -28,6 +29,17 @@ pytestmark = pytest.mark.postgres
 async def the_clock(world: World, case: Case, kind: str) -> dict:
     """The newest clock of a kind."""
     return await world.one("/v1/clocks", case, kind=kind)
+
+
+def numbered_late(case: Case, turn: dict, at: datetime) -> OfferNumberedLate:
+    """Notification could number the offer at ``at`` only."""
+    return OfferNumberedLate(
+        case_id=case.case_id,
+        assignment_id=UUID(turn["assignment_id"]),
+        organisation=turn["organisation"],
+        offered_at=datetime.fromisoformat(turn["offered_at"]),
+        numbered_at=at,
+    )
 
 
 async def test_silence_is_told_once_and_the_lane_says_what_it_means(world: World) -> None:
@@ -105,6 +117,44 @@ async def test_a_parked_case_does_not_fire(world: World) -> None:
     await world.sweep()
 
     assert "deadline.missed" not in await world.names(case)
+
+
+async def test_a_window_counts_from_the_day_the_offer_could_be_read(world: World) -> None:
+    case = await world.registered()
+    turn = await world.turn(case)
+    read_at = datetime.fromisoformat(turn["offered_at"]) + timedelta(days=3)
+
+    await world.hear(case, "notification", numbered_late(case, turn, read_at))
+
+    moved = await world.last(case, "deadline.changed")
+    assert moved["reason"] == "numbered-late"
+    assert moved["previous_due_at"] == turn["accept_by"]
+    assert moved["deadline"]["original_due_at"] == turn["accept_by"]
+    due_at = datetime.fromisoformat(moved["deadline"]["due_at"])
+    assert due_at - datetime.fromisoformat(turn["accept_by"]) >= timedelta(days=3)
+    world.pass_time(seconds=(due_at - await world.now()).total_seconds() + 59)
+    await world.sweep()
+    assert "deadline.missed" not in await world.names(case)
+    world.pass_time(seconds=3)
+    await world.sweep()
+    elapsed = await world.last(case, "assignment.acceptance-window-elapsed")
+    assert elapsed["accept_by"] == moved["deadline"]["due_at"]
+
+
+async def test_a_late_number_moves_no_window_that_is_over_and_none_to_an_earlier_end(
+    world: World,
+) -> None:
+    case, answered = await world.registered(), await world.registered()
+    turn, offered = await world.turn(case), await world.turn(answered)
+    earlier = datetime.fromisoformat(turn["offered_at"]) - timedelta(days=2)
+    await world.accept(answered)
+
+    await world.hear(case, "notification", numbered_late(case, turn, earlier))
+    later = datetime.fromisoformat(offered["offered_at"]) + timedelta(days=2)
+    await world.hear(answered, "notification", numbered_late(answered, offered, later))
+
+    assert "deadline.changed" not in await world.names(case)
+    assert "deadline.changed" not in await world.names(answered)
 
 
 async def test_a_late_record_of_an_early_act_takes_the_alarm_back(world: World) -> None:
