@@ -53,6 +53,7 @@ INTAKE = Service(
     router=lambda: router,
     settings=IntakeSettings,
     schema=_schema,
+    gather_seconds=0.1,
     consumes=CONSUMES,
     commands={
         "referral.submit": commands.submit,

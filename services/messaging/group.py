@@ -96,6 +96,7 @@ class GroupConsumer(ConsumerRebalanceListener, ABC):  # type: ignore[misc]
 
     batch_records = 1
     # After a batch, so long for more to come: fewer, larger transactions while there is much to do.
+    # What comes after quiet is handled at once, and while somebody waits nothing is gathered.
     gather_seconds = 0.0
 
     def __init__(self, runtime: "Runtime", consumer: str) -> None:
@@ -173,7 +174,7 @@ class GroupConsumer(ConsumerRebalanceListener, ABC):  # type: ignore[misc]
             if isinstance(result, BaseException):
                 raise result
         await self._commit_to_kafka(client)
-        if self.gather_seconds and not many:
+        if self.gather_seconds and not many and not self.runtime.consumed.anybody():
             await asyncio.sleep(self.gather_seconds)
 
     def _to_do(

@@ -44,6 +44,10 @@ class Waiters:
         """Whether somebody waits for news of this case."""
         return case_id in self._events
 
+    def anybody(self) -> bool:
+        """Whether somebody waits for anything."""
+        return bool(self._events)
+
     def wake(self, case_ids: Iterable[UUID]) -> None:
         """There is news of these cases."""
         for case_id in (*case_ids, None):

@@ -20,6 +20,8 @@ HEAP = ("-Xms128m", "-Xmx320m")
 JVM = (
     *HEAP,
     "-XX:+UseSerialGC",
+    # The optimizing compiler takes more of two cores than it gives back to a broker of this size.
+    "-XX:TieredStopAtLevel=1",
     "-XX:+ExitOnOutOfMemoryError",
     "-Djava.awt.headless=true",
     "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn",
