@@ -6,6 +6,7 @@ from uuid import UUID
 from mediation import repository
 from mediation.agreement import handlers as agreements
 from mediation.agreement import repository as agreement_rows
+from mediation.confirmation import handlers as confirmations
 from mediation.obligation import handlers as obligations
 from mediation.proceeding import handlers as proceedings
 from mediation.proceeding import repository as proceeding_rows
@@ -218,6 +219,10 @@ async def clock_missed(event: Received[DeadlineMissed], uow: UnitOfWork) -> None
         if row is not None:
             await obligations.due_passed(row, event.data.missed_at, uow)
         return
+    if deadline.kind == "confirmation" and deadline.subject_id and await _known(event.case_id, uow):
+        agreement = await repository.get(uow.db, "agreement", "agreement_id", deadline.subject_id)
+        if agreement is not None:
+            await confirmations.window_ended(agreement, event.data.missed_at, uow)
     await _clock(event, deadline, {"missed_at": wire(event.data.missed_at)}, uow)
 
 

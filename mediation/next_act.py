@@ -36,6 +36,8 @@ def of_assignment(
     act, due_at = _of_mediation(mediation)
     if act is None:
         return None
+    if act == "decide_confirmation":
+        return NextAct(act, mediation["court"], due_at)
     if due_at is not None or mediation["state"] != "open":
         return NextAct(act, organisation, due_at)
     return NextAct(act, organisation, due.due_at, due.due_on, due.missed)
@@ -52,6 +54,10 @@ def _of_mediation(mediation: Mapping[str, Any]) -> tuple[str | None, datetime | 
             return "perform_obligation", min(dues, default=None)
         if any(o["state"] == "breached" for o in obligations):
             return "use_remedies", None
+        if mediation.get("court"):
+            return "decide_confirmation", None
+        if mediation.get("to_be_confirmed"):
+            return "apply_for_confirmation", mediation["confirm_by"]
         return "close", None
     if mediation["mediator_id"] is None:
         return "appoint_mediator", None
@@ -95,16 +101,14 @@ def consents_missing(
     consents: Iterable[Mapping[str, Any]],
     departed: Iterable[object] = (),
 ) -> list[str]:
-    """List the parties of both sides who have not consented to mediate; silence never counts.
+    """List the parties of both sides who have not said whether they mediate; silence is no consent.
 
-    Nobody waits for the consent of a party that has left.
+    Nobody waits for a party that has left, or that has said no while its side goes on.
     """
     gone = {str(party_id) for party_id in departed}
-    given = {
-        str(c["party_id"]) for c in consents if c["step"] == "mediate" and c["state"] == "given"
-    }
+    answered = {str(c["party_id"]) for c in consents if c["step"] == "mediate"}
     return [
         str(p["party_id"])
         for p in parties
-        if p["role"] != "third_party" and str(p["party_id"]) not in given | gone
+        if p["role"] != "third_party" and str(p["party_id"]) not in answered | gone
     ]

@@ -326,6 +326,7 @@ AGREEMENT: Final = sa.Table(
     sa.Column("sealed", BYTEA, nullable=False),
     sa.Column("confirmable", sa.Boolean, nullable=False),
     sa.Column("confirmation_source", sa.Text, nullable=False),
+    sa.Column("to_be_confirmed", sa.Boolean, nullable=False),
     sa.Column("state", sa.Text, nullable=False),
     instant("agreed_at", nullable=True),
     instant("effective_at", nullable=True),

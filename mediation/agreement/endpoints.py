@@ -59,6 +59,7 @@ async def draft_agreement(
             text=body.text,
             agreed_at=body.agreed_at,
             flags_told=body.flags_told,
+            to_be_confirmed=body.to_be_confirmed,
             act=done_by,
             uow=uow,
         )

@@ -10,9 +10,14 @@ from mediation.agreement.model import AGREEMENT, Signature, text_sha256
 from mediation.errors import fail, refuse
 from mediation.gate import Act, check_open, handler_kind, own, seal, to_the_millisecond
 from mediation.obligation import repository as obligations
-from mediation.obligation.rules import all_ended
 from mediation.proceeding import repository as proceedings
-from mediation.proceeding.handlers import agree, check_present, complete, moved, parties_of
+from mediation.proceeding.handlers import (
+    agree,
+    check_present,
+    complete_if_nothing_is_left,
+    moved,
+    parties_of,
+)
 from mediation.repository import Row, change, insert
 from services.calendar import day_of, start_of
 from services.events import lanes
@@ -41,6 +46,7 @@ async def draft(
     text: str,
     agreed_at: datetime | None,
     flags_told: bool,
+    to_be_confirmed: bool,
     act: Act,
     uow: UnitOfWork,
 ) -> Row:
@@ -78,6 +84,9 @@ async def draft(
         if clause.get("obligation"):
             _check_obligation(clause["obligation"], bound)
     confirmation = lane.confirmation_for(kind)
+    confirmable = rules.confirmable(confirmation.allowed, flags)
+    if to_be_confirmed and not confirmable:
+        fail("not-confirmable", "No court confirms such an agreement (民诉法 205: JC-1, JC-4).")
     await repository.void_drafts(uow.db, mediation["mediation_id"])
     agreement_id = new_id()
     row = await insert(
@@ -98,8 +107,9 @@ async def draft(
             "sealed": seal(uow, "agreement").close(
                 {"clauses": list(clauses), "text": text}, agreement_id
             ),
-            "confirmable": rules.confirmable(confirmation.allowed, flags),
+            "confirmable": confirmable,
             "confirmation_source": confirmation.source,
+            "to_be_confirmed": to_be_confirmed,
             "state": "draft",
             "agreed_at": to_the_millisecond(agreed_at) if agreed_at else None,
             "occurred_at": act.occurred_at,
@@ -246,15 +256,14 @@ async def _take_effect(row: Row, at: datetime, uow: UnitOfWork) -> Row:
         ),
         occurred_at=at,
     )
-    owed = await _promise(row, at, uow)
+    await _promise(row, at, uow)
     outcome = "agreed_partial" if row["partial"] else OUTCOMES[row["form"]]
     mediation = await agree(mediation, outcome, at, uow)
-    if all_ended(o["state"] for o in owed):
-        await complete(mediation, at, uow)
+    await complete_if_nothing_is_left(mediation, at, uow)
     return row
 
 
-async def _promise(row: Row, at: datetime, uow: UnitOfWork) -> list[Row]:
+async def _promise(row: Row, at: datetime, uow: UnitOfWork) -> None:
     body = seal(uow, "agreement").open(row["sealed"], row["agreement_id"])
     promised = [c["obligation"] for c in body["clauses"] if c.get("obligation")]
     rows = []
@@ -291,7 +300,6 @@ async def _promise(row: Row, at: datetime, uow: UnitOfWork) -> list[Row]:
             ),
             occurred_at=at,
         )
-    return rows
 
 
 def due(due_at: str | None, due_on: str | None) -> tuple[datetime | None, str | None]:
@@ -318,6 +326,7 @@ async def restate(mediation: Row, at: datetime, uow: UnitOfWork) -> None:
     if rule is None:
         await repository.void_drafts(uow.db, mediation["mediation_id"])
         return
+    confirmable = rules.confirmable(lane.confirmation_for(kind).allowed, row["flags"])
     row = await change(
         uow.db,
         "agreement",
@@ -327,7 +336,8 @@ async def restate(mediation: Row, at: datetime, uow: UnitOfWork) -> None:
             "lane": mediation["lane"],
             "effect_rule": rule,
             "state": "draft",
-            "confirmable": rules.confirmable(lane.confirmation_for(kind).allowed, row["flags"]),
+            "confirmable": confirmable,
+            "to_be_confirmed": row["to_be_confirmed"] and confirmable,
         },
     )
     await settle(row, uow, not_before=at)

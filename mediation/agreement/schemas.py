@@ -59,6 +59,13 @@ class AgreementBody(ActBody):
     text: Annotated[str, Field(max_length=40000)] = ""
     agreed_at: AwareDatetime | None = None
     flags_told: bool = False
+    to_be_confirmed: Annotated[
+        bool,
+        Field(
+            description="The parties mean to apply for judicial confirmation: the case stays open "
+            "for it until the ruling, or until the window ends unused, even with nothing owed"
+        ),
+    ] = False
 
 
 class SignatureBody(Body):
@@ -118,6 +125,7 @@ class AgreementView(BaseModel):
     effective_at: Instant | None
     confirmable: bool
     confirmation_source: str
+    to_be_confirmed: bool
     confirm_by: Instant | None
     confirm_by_on: str | None
     signatures: list[SignatureView]

@@ -1,10 +1,11 @@
 """Confirmation applied for by the parties through the body that holds the case; decided by a court.
 
-While a court has it, the turn stays open even when every obligation has ended, so that the ruling
-finds an open case.
+While a court has it, or while the parties who said that they mean to apply still may, the turn
+stays open even when every obligation has ended, so that application and ruling find an open case.
 """
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -12,10 +13,7 @@ from mediation.confirmation import repository, rules
 from mediation.confirmation.model import Confirmable
 from mediation.errors import fail, refuse
 from mediation.gate import Act, handler_kind, own
-from mediation.obligation import repository as obligations
-from mediation.obligation.rules import all_ended
-from mediation.proceeding import repository as proceedings
-from mediation.proceeding.handlers import complete
+from mediation.proceeding.handlers import complete_if_nothing_is_left
 from mediation.repository import Row, change
 from services.errors import Unavailable
 from services.events import lanes
@@ -139,20 +137,20 @@ async def decide(
         subject=str(row["confirmation_id"]),
         detail={"confirmed": confirmed},
     )
-    await _complete_if_nothing_is_left(row, act, uow)
+    mediation = await own(uow, "mediation", row["mediation_id"], row["organisation"])
+    await complete_if_nothing_is_left(mediation, act.occurred_at, uow)
     return row
 
 
-async def _complete_if_nothing_is_left(row: Row, act: Act, uow: UnitOfWork) -> None:
-    mediation = await own(uow, "mediation", row["mediation_id"], row["organisation"])
-    owed = await obligations.of_mediation(uow.db, row["mediation_id"])
-    turn = await proceedings.assignment_of(uow.db, mediation)
-    if (
-        mediation["state"] == "agreed"
-        and turn["state"] == "accepted"
-        and all_ended(o["state"] for o in owed)
-    ):
-        await complete(mediation, act.occurred_at, uow)
+async def window_ended(agreement: Row, at: datetime, uow: UnitOfWork) -> None:
+    """Nobody applied in time: the case waits for it no longer (民事诉讼法 205: JC-1)."""
+    if not agreement["to_be_confirmed"]:
+        return
+    await change(
+        uow.db, "agreement", "agreement_id", agreement["agreement_id"], {"to_be_confirmed": False}
+    )
+    mediation = await own(uow, "mediation", agreement["mediation_id"], agreement["organisation"])
+    await complete_if_nothing_is_left(mediation, at, uow)
 
 
 def view(row: Row) -> dict[str, Any]:

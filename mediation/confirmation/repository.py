@@ -25,10 +25,15 @@ async def lasting(db: asyncpg.Connection, agreement_id: UUID) -> bool:
     return found
 
 
-async def undecided(db: asyncpg.Connection, mediation_id: UUID) -> bool:
-    """Whether a court has still to decide on an agreement of the mediation."""
+async def awaited(db: asyncpg.Connection, mediation_id: UUID) -> bool:
+    """Whether a court has still to decide, or the parties who mean to apply may still do so."""
     found: bool = await db.fetchval(
-        "SELECT EXISTS (SELECT 1 FROM confirmation WHERE mediation_id = $1 AND state = 'applied')",
+        """SELECT EXISTS (SELECT 1 FROM confirmation WHERE mediation_id = $1 AND state = 'applied')
+             OR EXISTS (
+               SELECT 1 FROM agreement g
+               WHERE g.mediation_id = $1 AND g.state = 'effective' AND g.to_be_confirmed
+                 AND NOT EXISTS (SELECT 1 FROM confirmation c
+                                 WHERE c.agreement_id = g.agreement_id))""",
         mediation_id,
     )
     return found

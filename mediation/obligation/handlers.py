@@ -2,12 +2,11 @@
 
 from datetime import datetime
 
-from mediation.confirmation.repository import undecided
 from mediation.errors import fail, moved, problem, refuse
 from mediation.gate import Act, own
 from mediation.obligation import repository, rules
 from mediation.obligation.model import OBLIGATION
-from mediation.proceeding.handlers import complete
+from mediation.proceeding.handlers import complete_if_nothing_is_left
 from mediation.repository import Row, change
 from mediation.transition import Refusal
 from services.events import lanes
@@ -156,11 +155,5 @@ async def due_passed(row: Row, at: datetime, uow: UnitOfWork) -> None:
 
 
 async def _close_when_all_ended(row: Row, at: datetime, uow: UnitOfWork) -> None:
-    owed = await repository.of_mediation(uow.db, row["mediation_id"])
-    if not rules.all_ended(o["state"] for o in owed) or await undecided(
-        uow.db, row["mediation_id"]
-    ):
-        return
     mediation = await own(uow, "mediation", row["mediation_id"], row["organisation"])
-    if mediation["state"] == "agreed":
-        await complete(mediation, at, uow)
+    await complete_if_nothing_is_left(mediation, at, uow)

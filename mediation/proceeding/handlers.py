@@ -9,7 +9,7 @@ from uuid import UUID
 
 from mediation.agreement import repository as agreements
 from mediation.agreement.rules import BY_OTHERS
-from mediation.confirmation.repository import undecided
+from mediation.confirmation.repository import awaited
 from mediation.errors import fail, refuse
 from mediation.errors import moved as after
 from mediation.gate import Act, hold, own, seal
@@ -18,6 +18,7 @@ from mediation.mediator.model import Appointment, CaseParty, Relation
 from mediation.mediator.rules import may_mediate
 from mediation.next_act import term
 from mediation.obligation import repository as obligations
+from mediation.obligation.rules import all_ended
 from mediation.proceeding import repository, rules
 from mediation.proceeding.model import MEDIATION
 from mediation.queue.handlers import end_turn
@@ -47,15 +48,18 @@ NEEDS_SIGNED_TEXT = frozenset(
 
 
 def parties_of(case: Row) -> tuple[CaseParty, ...]:
-    """The parties of a case copy that have not left."""
+    """The parties of a case copy that take part: they have not left and not said no."""
     everybody = (CaseParty.of(party) for party in case["parties"])
-    return tuple(party for party in everybody if party.party_id not in case["departed"])
+    return tuple(party for party in everybody if party.party_id not in _missing(case))
+
+
+def _missing(case: Row) -> frozenset[UUID]:
+    return frozenset(case["departed"]) | frozenset(case["declined"])
 
 
 def check_present(case: Row, parties: Iterable[UUID]) -> None:
-    """Raise ``Conflict`` when one of the parties has left: nothing is asked of it any more."""
-    if not set(parties).isdisjoint(case["departed"]):
-        fail("party-left", "A party named here has left the mediation.")
+    """Raise ``Conflict`` when one of the parties has left or said no."""
+    refuse(rules.may_take_part(parties, case["departed"], case["declined"]))
 
 
 def moved(row: Row, act: str) -> str:
@@ -148,8 +152,9 @@ async def record_consent(
 ) -> tuple[Row, bool]:
     """Write a party's word into the ledger; answers the row and whether it is new.
 
-    A refusal to mediate ends the proceeding at once, in every lane (人民调解法 17: R-01). Refusing
-    is never itself refused: on a mediation that is over it is recorded and changes nothing.
+    A side's refusal to mediate ends the proceeding at once, in every lane (人民调解法 17: R-01);
+    while its side goes on, the others mediate without the one who refused, and its later yes brings
+    it back. Refusing is never itself refused: where a mediation is over it changes nothing more.
     """
     case = await repository.case_copy(uow.db, row["case_id"])
     if str(party_id) not in {party["party_id"] for party in case["parties"]}:
@@ -159,7 +164,8 @@ async def record_consent(
         return former, False
     if state == "given":
         moved(row, "consent")
-        check_present(case, [party_id])
+        declined = () if step == "mediate" else case["declined"]
+        refuse(rules.may_take_part([party_id], case["departed"], declined))
     consent = await repository.put_consent(
         uow.db,
         former,
@@ -239,10 +245,23 @@ async def _consent_gone(
         ),
         occurred_at=act.occurred_at,
     )
+    if row["state"] != "open" or not rules.ends_proceeding(consent["step"], state):
+        return
     case = await repository.case_copy(uow.db, row["case_id"])
-    gone = consent["party_id"] in case["departed"]
-    if row["state"] == "open" and not gone and rules.ends_proceeding(consent["step"], state):
-        await finish(row, "refused", "end", act.occurred_at, uow, remedies_told=remedies_told)
+    party_id, at = consent["party_id"], act.occurred_at
+    if party_id in case["departed"]:
+        return
+    role = next(p["role"] for p in case["parties"] if p["party_id"] == str(party_id))
+    if _side_is_empty(case, role):
+        await finish(row, "refused", "end", at, uow, remedies_told=remedies_told)
+    else:
+        await _go_on_without(row, party_id, "consent_refused", at, uow)
+
+
+def _side_is_empty(case: Row, role: str) -> bool:
+    """Whether nobody of this side takes part any more."""
+    parties = ((UUID(party["party_id"]), party["role"]) for party in case["parties"])
+    return rules.side_is_empty(role, parties, _missing(case))
 
 
 # -- ending ------------------------------------------------------------------------------------
@@ -299,8 +318,8 @@ async def _hand_on(row: Row, outcome: str, act: Act, uow: UnitOfWork) -> Row:
     owed = await obligations.of_mediation(uow.db, row["mediation_id"])
     if any(o["state"] == "open" for o in owed):
         fail("obligations-open", "An obligation is still open.")
-    if await undecided(uow.db, row["mediation_id"]):
-        fail("confirmation-open", "A court has still to decide on confirmation.")
+    if await awaited(uow.db, row["mediation_id"]):
+        fail("confirmation-open", "Confirmation is still awaited.")
     row = await change(
         uow.db,
         "mediation",
@@ -379,18 +398,22 @@ async def agree(row: Row, outcome: str, at: datetime, uow: UnitOfWork) -> Row:
     return row
 
 
-async def complete(row: Row, at: datetime, uow: UnitOfWork) -> Row:
-    """The last obligation has ended: the turn is completed."""
-    row = await change(
+async def complete_if_nothing_is_left(row: Row, at: datetime, uow: UnitOfWork) -> None:
+    """Complete the turn when all obligations have ended and no confirmation is awaited."""
+    assignment = await repository.assignment_of(uow.db, row)
+    if row["state"] != "agreed" or assignment["state"] != "accepted":
+        return
+    owed = await obligations.of_mediation(uow.db, row["mediation_id"])
+    if not all_ended(o["state"] for o in owed) or await awaited(uow.db, row["mediation_id"]):
+        return
+    await change(
         uow.db,
         "mediation",
         "mediation_id",
         row["mediation_id"],
         {"state": moved(row, "complete")},
     )
-    assignment = await repository.assignment_of(uow.db, row)
     await end_turn(assignment, "complete", "completed", row["outcome"], at, uow)
-    return row
 
 
 def emit_ended(row: Row, at: datetime, digest: str, uow: UnitOfWork) -> None:
@@ -481,9 +504,7 @@ async def party_left(
     if await repository.known(uow.db, case_id) is None:
         return
     case = await repository.case_copy(uow.db, case_id)
-    over = rules.side_is_empty(
-        role, ((UUID(p["party_id"]), p["role"]) for p in case["parties"]), case["departed"]
-    )
+    over = _side_is_empty(case, role)
     for row in await repository.mediations_of(uow.db, case_id, episode):
         if row["state"] != "open":
             await _undo_later_agreement(row, left_at, uow, bound=None if over else party_id)
@@ -491,7 +512,7 @@ async def party_left(
             await agreements.void_drafts(uow.db, row["mediation_id"])
             await finish(row, PARTY_LEFT, "leave", left_at, uow)
         else:
-            await _go_on_without(row, party_id, left_at, uow)
+            await _go_on_without(row, party_id, PARTY_LEFT, left_at, uow)
     if not over:
         return
     turn = await uow.db.fetchrow(
@@ -504,11 +525,13 @@ async def party_left(
         await _end_before_it_began(turn, left_at, uow)
 
 
-async def _go_on_without(row: Row, party_id: UUID, left_at: datetime, uow: UnitOfWork) -> None:
+async def _go_on_without(
+    row: Row, party_id: UUID, reason: str, at: datetime, uow: UnitOfWork
+) -> None:
     agreement = await agreements.current(uow.db, row["mediation_id"])
     if agreement is not None and str(party_id) in agreement["parties"]:
         await agreements.void_drafts(uow.db, row["mediation_id"])
-    await excuse(row, party_id, left_at, uow)
+    await excuse(row, party_id, reason, at, uow)
     await change(uow.db, "mediation", "mediation_id", row["mediation_id"], {})
 
 

@@ -35,10 +35,19 @@ async def open_mediation(
 
 
 async def case_copy(db: asyncpg.Connection, case_id: UUID) -> Row:
-    """What is known of the case; ``departed``: the parties that left its round of now."""
+    """What is known of the case and who is missing from its round of now.
+
+    ``departed``: parties that left; ``declined``: those whose last word on mediating is no.
+    """
     row = await db.fetchrow(
-        """SELECT k.*, ARRAY (SELECT d.party_id FROM departure d JOIN case_stream s
-               USING (case_id, episode) WHERE d.case_id = k.case_id) AS departed
+        """SELECT k.*,
+             ARRAY (SELECT d.party_id FROM departure d JOIN case_stream s
+               USING (case_id, episode) WHERE d.case_id = k.case_id) AS departed,
+             ARRAY (SELECT c.party_id FROM consent c
+               JOIN mediation m ON m.mediation_id = c.mediation_id AND m.state <> 'ended'
+               JOIN case_stream s ON s.case_id = m.case_id AND s.episode = m.episode
+               WHERE c.case_id = k.case_id AND NOT c.superseded
+                 AND c.step = 'mediate' AND c.state <> 'given') AS declined
            FROM case_copy k WHERE k.case_id = $1""",
         case_id,
     )
@@ -149,17 +158,22 @@ async def next_facts(db: asyncpg.Connection, mediation_ids: list[UUID]) -> list[
              a.state, a.organisation, a.source_organisation, a.accept_by, a.terms,
              (SELECT min(s.starts_at) FROM session s
               WHERE s.mediation_id = m.mediation_id AND s.state = 'scheduled') AS next_session_at,
-             EXISTS (SELECT 1 FROM agreement g
-                     WHERE g.mediation_id = m.mediation_id AND g.state = 'draft') AS drafts,
+             g.state = 'draft' AS drafts, g.confirm_by,
+             (SELECT c.court FROM confirmation c
+              WHERE c.mediation_id = m.mediation_id AND c.state = 'applied') AS court,
+             g.state = 'effective' AND g.to_be_confirmed AND NOT EXISTS (
+               SELECT 1 FROM confirmation c WHERE c.agreement_id = g.agreement_id)
+               AS to_be_confirmed,
              ARRAY (SELECT c.party_id FROM consent c
                     WHERE c.mediation_id = m.mediation_id AND NOT c.superseded
-                      AND c.step = 'mediate' AND c.state = 'given') AS consented,
+                      AND c.step = 'mediate') AS answered,
              ARRAY (SELECT d.party_id FROM departure d
                     WHERE d.case_id = m.case_id AND d.episode = m.episode) AS departed,
              o.open, o.breached, o.first_due_at
            FROM mediation m
            JOIN assignment a USING (assignment_id)
            JOIN case_copy k ON k.case_id = m.case_id
+           LEFT JOIN agreement g ON g.mediation_id = m.mediation_id AND g.state <> 'void'
            LEFT JOIN LATERAL (
              SELECT bool_or(state = 'open') AS open, bool_or(state = 'breached') AS breached,
                min(due_at) FILTER (WHERE state = 'open') AS first_due_at

@@ -20,20 +20,33 @@ class Statement:
 
 
 def ends_proceeding(step: str, state: str) -> bool:
-    """Refusing or withdrawing consent to mediate ends it at once in every lane (R-01)."""
+    """Refusing or withdrawing consent to mediate ends it for this party in every lane (R-01)."""
     return step == "mediate" and state in ("refused", "withdrawn")
 
 
 def side_is_empty(
-    role: str, parties: Iterable[tuple[UUID, str]], departed: Collection[UUID]
+    role: str, parties: Iterable[tuple[UUID, str]], missing: Collection[UUID]
 ) -> bool:
-    """Nobody of the leaver's side remains, so that there is nothing left to mediate.
+    """Nobody of this side remains, so that there is nothing left to mediate.
 
-    Two sides make a dispute: a third party's leaving never ends it (人民调解法 23).
+    Two sides make a dispute, and one side's no ends its mediation (人民调解法 17, 23); a third
+    party's never does.
     """
     if role not in ("applicant", "respondent"):
         return False
-    return not any(r == role and party_id not in departed for party_id, r in parties)
+    return not any(r == role and party_id not in missing for party_id, r in parties)
+
+
+def may_take_part(
+    parties: Iterable[UUID], departed: Collection[UUID], declined: Collection[UUID]
+) -> Refusal | None:
+    """Nothing is asked of a party that has left, or that has said no to mediating (R-01)."""
+    asked = set(parties)
+    if not asked.isdisjoint(departed):
+        return Refusal("party-left", "A party named here has left the mediation.", "R-06")
+    if not asked.isdisjoint(declined):
+        return Refusal("party-declined", "A party named here has refused to mediate.", "R-01")
+    return None
 
 
 def all_consent(

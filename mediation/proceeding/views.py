@@ -40,7 +40,7 @@ async def next_act_of(mediation_id: UUID, uow: UnitOfWork) -> dict[str, Any] | N
 
 
 def _next_act(facts: Row) -> dict[str, Any] | None:
-    given = [{"party_id": p, "step": "mediate", "state": "given"} for p in facts["consented"]]
+    words = [{"party_id": p, "step": "mediate"} for p in facts["answered"]]
     planned, owed = facts["next_session_at"], []
     if facts["open"]:
         owed.append({"state": "open", "due_at": facts["first_due_at"]})
@@ -50,8 +50,11 @@ def _next_act(facts: Row) -> dict[str, Any] | None:
         "state": facts["mediation_state"],
         "mediator_id": facts["mediator_id"],
         "drafts": facts["drafts"],
+        "court": facts["court"],
+        "to_be_confirmed": facts["to_be_confirmed"],
+        "confirm_by": facts["confirm_by"],
         "sessions": [{"state": "scheduled", "starts_at": planned}] if planned else [],
-        "consents_missing": consents_missing(facts["parties"], given, facts["departed"]),
+        "consents_missing": consents_missing(facts["parties"], words, facts["departed"]),
         "obligations": owed,
     }
     return next_act_view(of_assignment(dict(facts), mediation))

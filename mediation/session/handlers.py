@@ -11,7 +11,7 @@ from mediation.errors import fail, moved, refuse
 from mediation.gate import Act, own, seal
 from mediation.proceeding import repository as proceedings
 from mediation.proceeding.model import MEDIATION
-from mediation.proceeding.rules import Statement, all_consent
+from mediation.proceeding.rules import Statement, all_consent, may_take_part
 from mediation.repository import Row, change, insert
 from mediation.session import repository, rules
 from mediation.session.model import SESSION
@@ -59,8 +59,7 @@ async def _check(
     uow: UnitOfWork,
 ) -> None:
     case = await proceedings.case_copy(uow.db, mediation["case_id"])
-    if not set(parties).isdisjoint(case["departed"]):
-        fail("party-left", "A party named here has left the mediation.")
+    refuse(may_take_part(parties, case["departed"], case["declined"]))
     refuse(
         rules.may_schedule(
             form=form,
@@ -195,14 +194,16 @@ async def cancel_planned(mediation: Row, reason: str, at: datetime, uow: UnitOfW
         await cancel(row, reason, at, uow)
 
 
-async def excuse(mediation: Row, party_id: UUID, left_at: datetime, uow: UnitOfWork) -> None:
-    """Take a party that left out of every session still to begin; called off if nobody remains."""
+async def excuse(
+    mediation: Row, party_id: UUID, reason: str, left_at: datetime, uow: UnitOfWork
+) -> None:
+    """Take a party out of every session still to begin; called off if nobody remains."""
     for row in await repository.planned(uow.db, mediation["mediation_id"]):
         rest = [party for party in row["parties"] if party != str(party_id)]
         if len(rest) == len(row["parties"]) or row["starts_at"] < left_at:
             continue
         if not rest:
-            await cancel(row, "party_left", left_at, uow)
+            await cancel(row, reason, left_at, uow)
             continue
         row = await change(uow.db, "session", "session_id", row["session_id"], {"parties": rest})
         await repository.free(uow.db, row["session_id"])

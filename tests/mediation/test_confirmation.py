@@ -10,7 +10,7 @@ from mediation.confirmation.model import Confirmable
 from mediation.confirmation.rules import may_apply, may_decide
 from services.clock import wire
 from services.events import lanes
-from services.events.routing import DeadlineStarted
+from services.events.routing import DeadlineMissed, DeadlineStarted
 from services.ids import new_id
 from tests.mediation.world import CENTRE, COMMITTEE, COURT, Case, World
 
@@ -128,6 +128,9 @@ def test_every_ground_and_remedy_is_cited() -> None:
     assert all(item.source for item in (*told, *lanes.CONFIRMATION_GROUNDS.values()))
 
 
+NOTHING_OWED = [{"kind": "responsibility", "text": "双方确认互不相欠"}]
+
+
 # -- on a real database ------------------------------------------------------------------------
 
 
@@ -227,6 +230,55 @@ class TestOnADatabase:
 
         assert twice == (409, "already-applied")
         assert await world.ok("POST", again, application(case), version=agreement["version"] + 1)
+
+    async def test_a_case_with_nothing_owed_stays_open_for_parties_who_mean_to_apply(
+        self, world: World
+    ) -> None:
+        case, agreement = await windowed(world, clauses=NOTHING_OWED, to_be_confirmed=True)
+        view = await world.ok("GET", f"/v1/mediations/{case.mediation_id}")
+
+        assert (view["state"], view["next_act"]["act"]) == ("agreed", "apply_for_confirmation")
+        assert view["next_act"]["due_at"] == agreement["confirm_by"]
+        row = await world.ok(
+            "POST",
+            f"/v1/agreements/{agreement['agreement_id']}/confirmations",
+            application(case),
+            version=agreement["version"],
+        )
+        view = await world.ok("GET", f"/v1/mediations/{case.mediation_id}")
+        assert (view["next_act"]["act"], view["next_act"]["owner"]) == (
+            "decide_confirmation",
+            COURT,
+        )
+        await world.ok(
+            "POST",
+            f"/v1/confirmations/{row['confirmation_id']}/decisions",
+            {"confirmed": True},
+            version=row["version"],
+            **as_court(),
+        )
+        assert dict(await world.emitted(case))["assignment.ended"]["end"] == "completed"
+
+    async def test_a_window_that_ends_unused_lets_the_case_close(self, world: World) -> None:
+        case, agreement = await windowed(world, clauses=NOTHING_OWED, to_be_confirmed=True)
+        assert "assignment.ended" not in await world.types(case)
+        deadline = world.clock(
+            "confirmation", UUID(agreement["agreement_id"]), world.now + timedelta(days=29)
+        )
+        missed = DeadlineMissed(
+            case_id=case.case_id, deadline=deadline, on_expiry="alert", missed_at=world.now
+        )
+
+        await world.hear(case, "routing", missed)
+
+        assert dict(await world.emitted(case))["assignment.ended"]["end"] == "completed"
+
+    async def test_nobody_means_to_apply_where_no_court_confirms(self, world: World) -> None:
+        case = await world.appointed("court_post")
+        body = world.agreement_body(case, to_be_confirmed=True)
+        address = f"/v1/mediations/{case.mediation_id}/agreements"
+
+        assert await world.refused("POST", address, body) == (409, "not-confirmable")
 
     async def test_an_application_after_the_window_is_refused(self, world: World) -> None:
         case, agreement = await windowed(world, ends_in_days=0)

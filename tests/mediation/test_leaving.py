@@ -116,6 +116,44 @@ class TestOnADatabase:
         )
         assert free == 0
 
+    @pytest.mark.parametrize("role", ["applicant", "third_party"])
+    async def test_a_partys_no_leaves_the_others_of_its_side_to_go_on(
+        self, world: World, role: str
+    ) -> None:
+        decliner, others = another(role)
+        case = await world.appointed(others=others)
+        meeting = world.session_body(case, parties=[str(decliner), str(case.respondent)])
+        meeting = await world.ok("POST", path(case, "/sessions"), meeting)
+        everybody = [str(decliner), str(case.applicant), str(case.respondent)]
+        word = {"party_id": str(decliner), "step": "mediate", "channel": "counter"}
+
+        await world.ok("POST", path(case, "/consents"), {**word, "state": "refused"})
+
+        view = await world.ok("GET", path(case))
+        assert (view["state"], view["consents_missing"]) == ("open", [])
+        meeting = await world.ok("GET", f"/v1/sessions/{meeting['session_id']}")
+        assert meeting["parties"] == [str(case.respondent)]
+        for part, body in (
+            ("/sessions", world.session_body(case, day=3, parties=everybody)),
+            ("/agreements", world.agreement_body(case, parties=everybody)),
+            ("/consents", {**word, "step": "e_sign", "state": "given"}),
+        ):
+            assert await world.refused("POST", path(case, part), body) == (409, "party-declined")
+        await world.ok("POST", path(case, "/consents"), {**word, "state": "given"})
+        body = world.session_body(case, day=3, parties=everybody)
+        assert (await world.ok("POST", path(case, "/sessions"), body))["parties"] == everybody
+
+    async def test_the_last_no_of_a_side_ends_the_mediation(self, world: World) -> None:
+        decliner, others = another("applicant")
+        case = await world.appointed(others=others)
+
+        for party in (decliner, case.applicant):
+            assert (await world.ok("GET", path(case)))["state"] == "open"
+            await world.consent(case, party, "refused")
+
+        view = await world.ok("GET", path(case))
+        assert (view["state"], view["outcome"]) == ("ended", "refused")
+
     @pytest.mark.parametrize("bound", [True, False])
     async def test_a_draft_falls_when_it_binds_the_leaver(self, world: World, bound: bool) -> None:
         leaver, others = another("applicant")

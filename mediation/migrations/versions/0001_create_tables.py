@@ -491,6 +491,7 @@ def upgrade() -> None:
         sa.Column("sealed", postgresql.BYTEA(), nullable=False),
         sa.Column("confirmable", sa.Boolean(), nullable=False),
         sa.Column("confirmation_source", sa.Text(), nullable=False),
+        sa.Column("to_be_confirmed", sa.Boolean(), nullable=False),
         sa.Column("state", sa.Text(), nullable=False),
         sa.Column("agreed_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("effective_at", sa.DateTime(timezone=True), nullable=True),
