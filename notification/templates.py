@@ -15,7 +15,7 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 from notification.letters import WORDS, Template, available
 from services.clock import SHANGHAI, read
 from services.events import load_catalogue
-from services.events.lanes import END_CODES, LANES, REMEDIES
+from services.events.lanes import CONFIRMATION_GROUNDS, END_CODES, LANES, REMEDIES
 
 DATA: Final = Path(__file__).parent / "data"
 LOCALES: Final = ("zh-CN", "en")
@@ -69,6 +69,11 @@ def _outcome(code: str, locale: str) -> str:
     return _pick(locale, known.zh, known.en) if known else code
 
 
+def _confirmation_ground(code: str, locale: str) -> str:
+    known = CONFIRMATION_GROUNDS.get(code)
+    return _pick(locale, known.zh, known.en) if known else code
+
+
 def _lane(code: str, locale: str) -> str:
     known = LANES.get(code)
     return _pick(locale, known.zh, known.en) if known else code
@@ -96,6 +101,7 @@ _FILTERS: Final[Mapping[str, Callable[[Any, str], str]]] = {
     "yuan": lambda fen, _: _yuan(fen),
     "remedies": _remedies,
     "outcome": _outcome,
+    "confirmation_ground": _confirmation_ground,
     "lane": _lane,
     "law": _law,
     "mode": _word("mode"),

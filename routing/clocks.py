@@ -15,6 +15,7 @@ from services.calendar import (
     day_of,
     extend,
     merge,
+    start_of,
 )
 from services.events import lanes
 
@@ -115,7 +116,25 @@ def extension_refused(
     return None
 
 
-def legal_start(value: Mapping[str, Any], start: str, accepted_at: datetime) -> datetime:
-    """Where a term counts from: acceptance, or the day the body received the application (M-20)."""
-    received: datetime = value["offered_at"]
-    return received if start == "received" else accepted_at
+#: The days on which an accident's harm is known to be over (道路交通事故处理程序规定 90: M-15).
+HARM_DAYS: Final = ("treatment_ended_on", "disability_rated_on")
+
+
+def legal_start(
+    value: Mapping[str, Any],
+    start: str,
+    accepted_at: datetime,
+    legal_context: Mapping[str, Any],
+) -> datetime:
+    """Where a term counts from.
+
+    Acceptance; the day the body received the application (M-20); or the end of treatment or the
+    rating of a disability, whichever is later, when it comes after acceptance (M-15).
+    """
+    if start == "received":
+        received: datetime = value["offered_at"]
+        return received
+    if start == "start_by_harm":
+        days = (date.fromisoformat(legal_context[d]) for d in HARM_DAYS if legal_context.get(d))
+        return max((accepted_at, *(start_of(day) for day in days)))
+    return accepted_at

@@ -9,6 +9,7 @@ from uuid import UUID
 from routing import repository
 from routing.batch import batch_of, written
 from routing.candidates import candidate_of, coordinator_of, facts_of
+from routing.clocks import HARM_DAYS
 from routing.directory import calendars, candidates_along, chain_of, kind_of
 from routing.handlers import clocks
 from routing.model import Candidate, CaseFacts, Choice
@@ -29,6 +30,7 @@ from services.unit_of_work import UnitOfWork
 
 # What of the lane's context routing keeps: what chooses a term, a body or an effect.
 _CONTEXT = (
+    *HARM_DAYS,
     "procedure",
     "joint_application",
     "mediation_clause",

@@ -113,7 +113,7 @@ async def _start_term(
         rule_id=term.deadline or f"{case['lane']}-term",
         citation=term.source,
         on_expiry=row.on_expiry if row else "alert",
-        start_at=legal_start(turn, term.start, accepted_at),
+        start_at=legal_start(turn, term.start, accepted_at, case["facts"]["legal_context"]),
         n=term.n,
         unit=term.unit,
         subject_id=turn["id"],

@@ -89,6 +89,31 @@ def test_a_confirmation_window_is_told_to_the_parties_and_an_acceptance_window_i
     assert _drafts(acceptance, copy) == []
 
 
+def test_a_ruling_is_told_to_the_parties_and_a_refusal_with_its_ground_and_the_ways_left() -> None:
+    copy = _registered()
+    ruling = mediation.ConfirmationDecided(
+        case_id=copy.case_id,
+        confirmation_id=new_id(),
+        agreement_id=new_id(),
+        mediation_id=new_id(),
+        court=COURT,
+        confirmed=True,
+        decided_at=AT,
+    )
+    refusal = ruling.model_copy(
+        update={"confirmed": False, "ground": "unclear", "remedies": ("sue_on_performance",)}
+    )
+    everybody = (f"party:{ANNA}", f"party:{BORIS}", f"organisation:{CENTRE}")
+
+    assert _told(_drafts(ruling, copy)) == {("confirmation-granted", who) for who in everybody}
+    found = _drafts(refusal, copy)
+    assert _told(found) == {("confirmation-refused", who) for who in everybody}
+    assert (found[0].facts["ground"], found[0].facts["remedies"]) == (
+        "unclear",
+        ["sue_on_performance"],
+    )
+
+
 def test_a_moved_session_is_told_to_those_who_were_called() -> None:
     copy = _accepted_copy()
     session = a_session(copy.case_id, parties=(ANNA,))

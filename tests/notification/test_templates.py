@@ -11,6 +11,7 @@ VALUES: dict[str, Any] = {
     "case_number": "LD2026-310105-0000123-G",
     "remedies": ["sue", "arbitrate"],
     "outcome": "no_agreement",
+    "ground": "unclear",
     "role": "applicant",
     "mode": "online",
     "kind": "term",
@@ -65,6 +66,12 @@ def test_an_ending_names_the_ways_that_stay_open() -> None:
 
     assert "向人民法院起诉" in body
     assert "仲裁" in body
+
+
+def test_a_refused_confirmation_names_its_ground() -> None:
+    _, body = _rendered("confirmation-refused", "zh-CN")
+
+    assert "内容不明确" in body
 
 
 def test_an_instant_is_written_in_beijing_time() -> None:

@@ -122,5 +122,24 @@ def test_an_extension_is_as_the_registry_says(
 def test_a_labour_term_counts_from_the_application_the_body_received() -> None:
     turn = {"offered_at": at("2026-11-02")}
 
-    assert legal_start(turn, "received", at("2026-11-04")) == at("2026-11-02")
-    assert legal_start(turn, "accepted", at("2026-11-04")) == at("2026-11-04")
+    assert legal_start(turn, "received", at("2026-11-04"), {}) == at("2026-11-02")
+    assert legal_start(turn, "accepted", at("2026-11-04"), {}) == at("2026-11-04")
+
+
+@pytest.mark.parametrize(
+    ("context", "start"),
+    [
+        ({}, "2026-11-04"),
+        ({"treatment_ended_on": "2026-10-20", "disability_rated_on": "2026-10-28"}, "2026-11-04"),
+        ({"treatment_ended_on": "2026-11-09"}, "2026-11-09"),
+        ({"treatment_ended_on": "2026-11-09", "disability_rated_on": "2026-11-20"}, "2026-11-20"),
+    ],
+)
+def test_a_traffic_term_counts_from_the_end_of_harm_when_that_comes_after_acceptance(
+    context: dict[str, str], start: str
+) -> None:
+    turn = {"offered_at": at("2026-11-02")}
+
+    found = legal_start(turn, "start_by_harm", at("2026-11-04"), context)
+
+    assert day_of(found).isoformat() == start
