@@ -46,7 +46,8 @@ async def read_feed(
 ) -> dict[str, Any]:
     """Read the caller's own feed behind a number; waits for news up to ``wait_seconds``.
 
-    The numbers of a connection have no gaps. An entry may be read as often as one likes.
+    The numbers of a connection have no gaps. An entry may be read as often as one likes. A 410
+    says that the number is older than what is kept, or was given before a restore.
     """
     if caller.connection != connection:
         raise NotFound()
@@ -56,6 +57,10 @@ async def read_feed(
     if rows and rows[0]["feed_sequence"] > number + 1:
         oldest = await repository.oldest_kept(runtime.pool, connection)
         raise Gone(f"the oldest entry kept is {oldest:010d}")
+    if not rows and number > (await repository.heads(runtime.pool, [connection])).get(
+        connection, 0
+    ):
+        raise Gone("the feed ends before this number: its database was restored; read it anew")
     loop = asyncio.get_running_loop()
     end = loop.time() + wait_seconds
     while not rows and (left := end - loop.time()) > 0:

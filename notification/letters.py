@@ -20,7 +20,7 @@ class Template:
     code: str
     version: int
     events: tuple[str, ...]
-    when: Mapping[str, tuple[str, ...]]
+    when: Mapping[str, tuple[str | bool, ...]]
     to: tuple[str, ...]
     stands: tuple[str, ...]
     once: str | None

@@ -268,6 +268,76 @@ ON CONFLICT ON CONSTRAINT uq_message_once_per_fact DO NOTHING
 # -- feeds ---------------------------------------------------------------------------------------
 
 
+@dataclass(frozen=True)
+class Published:
+    """A numbered entry as it stands in a connection's topic."""
+
+    connection: str
+    feed_sequence: int
+    event_id: UUID
+    case_id: UUID
+    episode: int
+    type: str
+    reference: str | None
+    read_after: str
+    event: Mapping[str, Any]
+    occurred_at: datetime
+    partition: int
+    offset: int
+
+
+async def heads(db: Database, connections: Sequence[str]) -> dict[str, int]:
+    """The last number of each feed; none for a feed without an entry."""
+    rows = await db.fetch(
+        "SELECT connection, feed_sequence FROM feed_head WHERE connection = ANY($1)",
+        list(connections),
+    )
+    return {row["connection"]: row["feed_sequence"] for row in rows}
+
+
+async def newest_entry_at(db: Database) -> datetime | None:
+    """When the youngest entry of all feeds was recorded."""
+    found: datetime | None = await db.fetchval(
+        "SELECT recorded_at FROM feed_entry ORDER BY id DESC LIMIT 1"
+    )
+    return found
+
+
+async def take_back(db: asyncpg.Connection, entry: Published) -> None:
+    """Write an entry under the number it was published with, and move the feed's end to it.
+
+    Raises ``RuntimeError`` when the feed does not end right before it.
+    """
+    moved = await db.fetchval(
+        """INSERT INTO feed_head AS h (connection, feed_sequence)
+           SELECT $1, 1 WHERE $2::bigint = 1
+             OR EXISTS (SELECT 1 FROM feed_head WHERE connection = $1)
+           ON CONFLICT (connection) DO UPDATE SET feed_sequence = $2
+             WHERE h.feed_sequence = $2 - 1
+           RETURNING true""",
+        entry.connection,
+        entry.feed_sequence,
+    )
+    if not moved:
+        raise RuntimeError(f"feed {entry.connection} does not go on with {entry.feed_sequence}")
+    await db.execute(
+        """INSERT INTO feed_entry (connection, feed_sequence, event_id, case_id, episode, type,
+             reference, read_after, event, occurred_at)
+           VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)""",
+        entry.connection,
+        entry.feed_sequence,
+        entry.event_id,
+        entry.case_id,
+        entry.episode,
+        entry.type,
+        entry.reference,
+        entry.read_after,
+        entry.event,
+        entry.occurred_at,
+    )
+    await stamp_delivered(db, entry.connection, entry.feed_sequence, entry.partition, entry.offset)
+
+
 async def feed(db: Database, connection: str, after: int, limit: int) -> list[asyncpg.Record]:
     """Numbered entries of a connection after a number, in order."""
     rows: list[asyncpg.Record] = await db.fetch(

@@ -88,7 +88,7 @@ class TemplateView(BaseModel):
     code: str
     version: int
     events: list[str]
-    when: dict[str, list[str]]
+    when: dict[str, list[str | bool]]
     to: list[str]
     statutory: bool
     legal_basis: list[LegalBasisView]

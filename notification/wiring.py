@@ -2,12 +2,12 @@
 
 from typing import TYPE_CHECKING, Final
 
-from notification import repository, sender, templates
+from notification import repository, restore, sender, templates
 from notification.consumers import CONSUMES
 from notification.endpoints import router
 from notification.feed import feed_topics
 from notification.settings import NotificationSettings
-from services.service import Loop, Schema, Service
+from services.service import Loop, Restored, Schema, Service
 
 if TYPE_CHECKING:
     from services.runtime import Runtime
@@ -54,6 +54,7 @@ NOTIFICATION: Final = Service(
     ),
     on_start=_start,
     doctor=_doctor,
+    restored=Restored(missing=restore.missing, adopt=restore.adopt),
     figures={
         "messages_waiting": _messages_waiting,
         "oldest_message_seconds": _oldest_message_seconds,

@@ -103,6 +103,14 @@ class Schema:
 
 
 @dataclass(frozen=True)
+class Restored:
+    """What else than events a service tells, compared and taken back after a restore."""
+
+    missing: Callable[["Runtime"], Awaitable[int]]
+    adopt: Callable[["Runtime"], Awaitable[int]]
+
+
+@dataclass(frozen=True)
 class Service:
     """One of the four services, complete."""
 
@@ -122,6 +130,7 @@ class Service:
     loops: tuple[Loop, ...] = ()
     on_start: Callable[["Runtime"], Awaitable[None]] | None = None
     doctor: Callable[["Runtime"], Awaitable[list[str]]] | None = None
+    restored: Restored | None = None
     # Figures for /health/ready and /metrics: name -> async function of the runtime.
     figures: Mapping[str, Callable[["Runtime"], Awaitable[float]]] = field(default_factory=dict)
 

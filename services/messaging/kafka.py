@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import struct
-from collections.abc import Iterable
+from collections.abc import AsyncIterator, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import lru_cache
@@ -13,7 +13,7 @@ from uuid import UUID
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.coordinator.assignors.roundrobin import RoundRobinPartitionAssignor
 from aiokafka.errors import KafkaError
-from aiokafka.structs import ConsumerRecord
+from aiokafka.structs import ConsumerRecord, TopicPartition
 
 from services.clock import read
 from services.errors import Poison
@@ -22,6 +22,7 @@ from services.settings import ServiceSettings
 CASES: Final = "cases"
 DIRECTORY: Final = "directory"
 CALL_SECONDS: Final = 10.0
+CHUNK: Final = 1_000
 _SEED: Final = 0x9747B28C
 _M: Final = 0x5BD1E995
 _U32: Final = 0xFFFFFFFF
@@ -130,6 +131,28 @@ def headers_for_table(headers: Iterable[tuple[str, bytes | None]]) -> list[list[
 def key_text(key: bytes | None) -> str:
     """A record key as text, also when it is missing or broken."""
     return (key or b"").decode("utf-8", "backslashreplace").replace("\0", "\\0")
+
+
+async def read_through(
+    client: AIOKafkaConsumer, stretches: Mapping[TopicPartition, tuple[int, int]]
+) -> AsyncIterator[list[ConsumerRecord]]:
+    """The records of each partition from the first offset to before the second, in chunks.
+
+    The client belongs to no group. Raises what Kafka raises while it is away.
+    """
+    for place, (start, end) in stretches.items():
+        if start >= end:
+            continue
+        client.assign([place])
+        client.seek(place, start)
+        while start < end:
+            batch = await client.getmany(place, timeout_ms=2_000, max_records=CHUNK)
+            records = batch.get(place, [])
+            if records:
+                start = records[-1].offset + 1
+                yield records
+            else:
+                await asyncio.wait_for(client.end_offsets([place]), CALL_SECONDS)
 
 
 @dataclass(frozen=True)

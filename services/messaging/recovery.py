@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 MARK: Final = "recovery-needed"
-CHUNK: Final = 1_000
 REBUILD_BATCH: Final = 2_000
 
 
@@ -36,6 +35,7 @@ class Recovered:
     adopted: int = 0
     conflicts: int = 0
     raised_cases: int = 0
+    told_elsewhere: int = 0
 
 
 # -- after a database was restored ----------------------------------------------------------------
@@ -47,7 +47,9 @@ async def needs_recovery(db: asyncpg.Connection | asyncpg.Pool) -> bool:
 
 
 async def check(runtime: "Runtime") -> int:
-    """Count own events in the topic's tail that the outbox lacks; any refuses writes until recover.
+    """Count what this service has told and its database lacks; any refuses writes until recover.
+
+    Own events in the topic's tail, and what else the service publishes (``Service.restored``).
 
     The tail begins where the restored database stopped: behind its last stamped row and its
     consumer's position, whichever is later. On an ordinary start that is next to nothing.
@@ -55,6 +57,8 @@ async def check(runtime: "Runtime") -> int:
     missing = 0
     async for records in _tail(runtime):
         missing += len(await _unknown(runtime.pool, records))
+    if restored := runtime.service.restored:
+        missing += await restored.missing(runtime)
     if missing:
         await runtime.pool.execute(
             """INSERT INTO lease (name, holder, expires_at) VALUES ($1, 'recover', 'infinity')
@@ -78,6 +82,8 @@ async def recover(runtime: "Runtime") -> dict[str, int]:
         for record, envelope in records:
             if envelope.event_id in unknown:
                 await _adopt(runtime, record, envelope, done)
+    if restored := runtime.service.restored:
+        done.told_elsewhere = await restored.adopt(runtime)
     await runtime.pool.execute("DELETE FROM lease WHERE name = $1", MARK)
     runtime.writes_allowed = True
     log.warning("recovered", **asdict(done))
@@ -90,33 +96,23 @@ async def _tail(runtime: "Runtime") -> AsyncIterator[list[tuple[Incoming, Envelo
     client = kafka.new_consumer(runtime.settings, f"{runtime.service.name}.recovery")
     try:
         await asyncio.wait_for(client.start(), 30)
-        starts = await _starts(runtime, client, topic)
-        for place, (start, end) in starts.items():
-            if start >= end:
-                continue
-            client.assign([place])
-            client.seek(place, start)
-            while start < end:
-                batch = await client.getmany(place, timeout_ms=2_000, max_records=CHUNK)
-                own = []
-                for raw in batch.get(place, ()):
-                    start = raw.offset + 1
-                    headers = dict(raw.headers)
-                    if headers.get("ce_source") == source.encode():
-                        record = Incoming.of(raw)
-                        try:
-                            own.append((record, record.envelope()))
-                        except Poison:
-                            log.error("own event cannot be read", offset=raw.offset)
-                if own:
-                    yield own
-                if not batch:
-                    await asyncio.wait_for(client.end_offsets([place]), kafka.CALL_SECONDS)
+        stretches = await _stretches(runtime, client, topic)
+        async for records in kafka.read_through(client, stretches):
+            own = []
+            for raw in records:
+                if dict(raw.headers).get("ce_source") == source.encode():
+                    record = Incoming.of(raw)
+                    try:
+                        own.append((record, record.envelope()))
+                    except Poison:
+                        log.error("own event cannot be read", offset=raw.offset)
+            if own:
+                yield own
     finally:
         await kafka.close(client)
 
 
-async def _starts(
+async def _stretches(
     runtime: "Runtime", client: AIOKafkaConsumer, topic: str
 ) -> dict[TopicPartition, tuple[int, int]]:
     places = [

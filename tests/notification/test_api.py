@@ -129,12 +129,21 @@ async def test_a_long_poll_ends_with_the_first_entry(
     assert len(answer.json()["items"]) == 1
 
 
-async def test_a_long_poll_without_news_ends_empty(client_of: Client) -> None:
-    answer = await client_of("o-court", COURT).get(
-        "/v1/feeds/o-court?after=0000000007&wait_seconds=1"
-    )
+async def test_a_long_poll_without_news_ends_empty(case: Case, client_of: Client) -> None:
+    await _a_case(case)
+    court = client_of("o-court", COURT)
+    end = (await court.get("/v1/feeds/o-court")).json()["next"]
 
-    assert answer.json() == {"items": [], "next": "0000000007"}
+    answer = await court.get(f"/v1/feeds/o-court?after={end}&wait_seconds=1")
+
+    assert answer.json() == {"items": [], "next": end}
+
+
+async def test_a_number_that_was_never_given_is_gone_as_after_a_restore(client_of: Client) -> None:
+    answer = await client_of("o-court", COURT).get("/v1/feeds/o-court?after=0000000007")
+
+    assert answer.status_code == 410
+    assert "restored" in answer.json()["detail"]
 
 
 async def test_a_cursor_below_the_oldest_entry_kept_is_gone(

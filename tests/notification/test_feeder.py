@@ -6,10 +6,11 @@ import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from pydantic import SecretStr
 
+from notification import restore
 from notification.feed import Feeder
 from notification.settings import NotificationSettings
 from notification.wiring import NOTIFICATION
-from services.messaging import failpoints
+from services.messaging import failpoints, recovery
 from services.runtime import Runtime
 from tests.fixtures.servers import KafkaServer, PostgresServer
 from tests.notification.builders import COURT, a_referral, a_registration, joined
@@ -65,12 +66,11 @@ async def _read(kafka: KafkaServer, name: str) -> list[Any]:
         await consumer.stop()
 
 
-async def _hear(runtime: Runtime) -> Case:
+async def _hear(runtime: Runtime) -> list[Any]:
     case = Case(runtime)
-    await case.hear(a_referral(case.case_id))
-    await case.hear(a_registration(case.case_id))
-    await case.hear(joined(case.case_id, COURT, "source"))
-    return case
+    events = (a_referral(case.case_id), a_registration(case.case_id))
+    joining = joined(case.case_id, COURT, "source")
+    return [await case.hear(event) for event in (*events, joining)]
 
 
 def _numbers(records: list[Any]) -> list[str]:
@@ -80,7 +80,7 @@ def _numbers(records: list[Any]) -> list[str]:
 async def test_the_topic_mirrors_the_feed_with_the_same_numbers(
     fed: Runtime, kafka_server: KafkaServer
 ) -> None:
-    case = await _hear(fed)
+    case_id = (await _hear(fed))[0].case_id
     feeder = Feeder(fed)
 
     assert await feeder.step() == 4
@@ -89,7 +89,7 @@ async def test_the_topic_mirrors_the_feed_with_the_same_numbers(
 
     records = await _read(kafka_server, fed.state["name"])
     assert _numbers(records) == [f"{n:010d}" for n in range(1, 5)]
-    assert {r.key.decode() for r in records} == {str(case.case_id)}
+    assert {r.key.decode() for r in records} == {str(case_id)}
     headers = {k: v.decode() for k, v in records[0].headers}
     assert headers["ce_type"] == "liandiao.referral.received.v1"
     assert headers["ce_sequence"] == "0000000001"
@@ -138,3 +138,57 @@ async def test_a_connection_without_a_topic_does_not_hold_up_the_others(
     assert await feeder.step() == 4
     await feeder.close()
     assert len(await _read(kafka_server, fed.state["name"])) == 4
+
+
+# -- after a restore ----------------------------------------------------------------------------
+
+
+async def _mirror(runtime: Runtime) -> None:
+    feeder = Feeder(runtime)
+    try:
+        while await feeder.step():
+            pass
+    finally:
+        await feeder.close()
+
+
+async def test_numbers_that_were_published_come_back_with_their_events(
+    fed: Runtime, kafka_server: KafkaServer, postgres_server: PostgresServer
+) -> None:
+    name = fed.state["name"]
+    await _hear(fed)
+    await _mirror(fed)
+    database = await fed.pool.fetchval("SELECT current_database()")
+    await fed.pool.close()
+    backup = await postgres_server._copy("notification", database, "backup")
+    fed.pool = (await Runtime.open(NOTIFICATION, fed.settings)).pool
+    lost = await _hear(fed)
+    await _mirror(fed)
+    await fed.pool.close()
+
+    settings = fed.settings.model_copy(update={"database_url": SecretStr(backup.url)})
+    restored = await Runtime.open(NOTIFICATION, settings)
+    for key, entry in fed.directory.all("connection").items():
+        restored.directory.put(f"connection:{key}", 1, entry)
+    try:
+        assert await recovery.check(restored) == 4
+        done = await recovery.recover(restored)
+        assert done["told_elsewhere"] == 4
+        assert await restore.missing(restored) == 0
+        again = Case(restored)
+        for received in lost:
+            await again.again(received)
+        await _hear(restored)
+        await _mirror(restored)
+
+        rows = await restored.pool.fetch(
+            "SELECT feed_sequence, event_id FROM feed_entry WHERE connection = $1 ORDER BY 1", name
+        )
+        assert [row["feed_sequence"] for row in rows] == list(range(1, 13))
+        read = [dict(record.headers) for record in await _read(kafka_server, name)]
+        assert [(int(h["ld-feed-sequence"]), h["ce_id"].decode()) for h in read] == [
+            (row["feed_sequence"], str(row["event_id"])) for row in rows
+        ]
+    finally:
+        await restored.close()
+        await postgres_server.drop(backup)
