@@ -16,6 +16,8 @@ from bench.topic import make_topic
 
 TOPIC = "bench.relay"
 PARTITIONS = 24
+# What routing tells of a new case.
+EVENTS_A_CASE = 4
 
 
 async def _fill(db: asyncpg.Connection, rows: int) -> None:
@@ -24,10 +26,13 @@ async def _fill(db: asyncpg.Connection, rows: int) -> None:
     await db.execute("TRUNCATE outbox")
     await db.execute(
         """INSERT INTO outbox (event_id, topic, key, sequence, type, headers, data, recorded_at)
-           SELECT gen_random_uuid(), $1, gen_random_uuid()::text, 1, type, headers, data, now()
-           FROM one, generate_series(1, $2)""",
+           SELECT gen_random_uuid(), $1, case_id::text, n, type, headers, data, now()
+           FROM one, generate_series(1, $3::int) AS n,
+             (SELECT gen_random_uuid() AS case_id FROM generate_series(1, $2::int / $3::int)) AS c
+           ORDER BY case_id, n""",
         TOPIC,
         rows,
+        EVENTS_A_CASE,
     )
     await db.execute("VACUUM ANALYZE outbox")
 

@@ -26,13 +26,13 @@ CHUNK: Final = 1_000
 _SEED: Final = 0x9747B28C
 _M: Final = 0x5BD1E995
 _U32: Final = 0xFFFFFFFF
+# No record of ours is larger before it is compressed; an event's data are 64 KiB at most.
+RECORD_BYTES: Final = 262_144
 # What a client raises when the broker or the way to it is at fault, never the record.
 AWAY: Final = (KafkaError, OSError, asyncio.TimeoutError)
 
 
-def new_producer(
-    settings: ServiceSettings, name: str, *, max_bytes: int = 262_144
-) -> AIOKafkaProducer:
+def new_producer(settings: ServiceSettings, name: str) -> AIOKafkaProducer:
     """An idempotent producer with every acknowledgement; not started."""
     return AIOKafkaProducer(
         **settings.kafka_client(),
@@ -42,7 +42,7 @@ def new_producer(
         compression_type="lz4",
         linger_ms=0,
         max_batch_size=65_536,
-        max_request_size=max_bytes,
+        max_request_size=RECORD_BYTES,
         request_timeout_ms=15_000,
         retry_backoff_ms=50,
         metadata_max_age_ms=30_000,

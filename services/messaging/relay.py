@@ -4,8 +4,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import asyncpg
 import structlog
@@ -39,8 +38,11 @@ REPUBLISH_SECONDS: Final = 24 * 3600
 REFUSED: Final = (MessageSizeTooLargeError, RecordListTooLargeError, ValueError, TypeError)
 
 
-@dataclass(frozen=True)
-class Row:
+# An outbox row, its partition and its offset.
+Place = tuple[int, int, int]
+
+
+class Row(NamedTuple):
     """An outbox row on its way."""
 
     id: int
@@ -50,11 +52,49 @@ class Row:
     data: bytes | None
 
 
+class Batch:
+    """Rows of one partition in their order, as one record batch: one future for all of them."""
+
+    def __init__(self, producer: AIOKafkaProducer, topic: str, partition: int) -> None:
+        self.topic = topic
+        self.partition = partition
+        self.rows: list[Row] = []
+        self.builder = producer.create_batch()
+
+    def takes(self, row: Row) -> bool:
+        """Add a row; false when the batch is full. Raises what the client says of a bad record."""
+        if len(row.data or b"") > kafka.RECORD_BYTES:
+            raise MessageSizeTooLargeError
+        added = self.builder.append(
+            timestamp=None,
+            key=row.key.encode(),
+            value=row.data,
+            headers=kafka.headers_for_kafka(row.headers),
+        )
+        if added is not None:
+            self.rows.append(row)
+        return added is not None
+
+    async def send(self, producer: AIOKafkaProducer) -> "asyncio.Future[RecordMetadata]":
+        """Hand it to the client; the future tells where the first row stands."""
+        future: asyncio.Future[RecordMetadata] = await producer.send_batch(
+            self.builder, self.topic, partition=self.partition
+        )
+        return future
+
+    def places(self, first: RecordMetadata) -> list[Place]:
+        """Where each row stands."""
+        return [
+            (row.id, self.partition, first.offset + number) for number, row in enumerate(self.rows)
+        ]
+
+
 class Relay:
     """Reads unstamped rows in id order, never ``id > last``: a lower id may commit later.
 
-    Sends are pipelined and stamped once per batch. A second relay does no harm: first appearances
-    stay in order, and consumers drop the copies.
+    Each partition's rows go as one record batch, all batches are pipelined, and one statement
+    stamps them. A second relay does no harm: first appearances stay in order, and consumers drop
+    the copies.
     """
 
     def __init__(self, runtime: "Runtime") -> None:
@@ -164,34 +204,21 @@ class Relay:
         return [Row(*row) for row in rows]
 
     async def _pipelined(self, producer: AIOKafkaProducer, rows: list[Row]) -> int:
-        sent: list[tuple[Row, asyncio.Future[RecordMetadata]]] = []
-        left_out: set[tuple[str, str]] = set()
+        sent: list[tuple[Batch, asyncio.Future[RecordMetadata]]] = []
         async with asyncio.timeout(ACK_SECONDS):
-            there = {
-                topic
-                for topic in {row.topic for row in rows}
-                if topic not in self._missing and await self._has_topic(producer, topic)
-            }
-            for row in rows:
-                if row.topic not in there or (left_out and (row.topic, row.key) in left_out):
-                    continue
-                try:
-                    sent.append((row, await self._send(producer, row)))
-                    failpoint("relay.in_sends")
-                except REFUSED as error:
-                    left_out.add((row.topic, row.key))
-                    await self._hold(row, error)
+            for batch in await self._batches(producer, rows):
+                sent.append((batch, await batch.send(producer)))
+                failpoint("relay.in_sends")
             failpoint("relay.after_send")
             stamped = await self._settle()
-            if len(sent) == BATCH:
+            if sum(len(batch.rows) for batch, _ in sent) == BATCH:
                 self._ahead = asyncio.create_task(self._unstamped([row.id for row in rows]))
             results = [await _outcome(future) for _, future in sent]
         failpoint("relay.after_ack")
-        acknowledged = [
-            (row.id, result)
-            for (row, _), result in zip(sent, results, strict=True)
-            if not isinstance(result, BaseException)
-        ]
+        acknowledged: list[Place] = []
+        for (batch, _), result in zip(sent, results, strict=True):
+            if not isinstance(result, BaseException):
+                acknowledged += batch.places(result)
         if self._ahead is not None:
             self._stamping = asyncio.create_task(self._stamp(acknowledged))
         else:
@@ -201,6 +228,32 @@ class Relay:
                 stamped += await self._settle()
                 raise _as_away(result)
         return stamped
+
+    async def _batches(self, producer: AIOKafkaProducer, rows: list[Row]) -> list[Batch]:
+        """The rows whose topic is there, in batches by partition; what cannot be sent is held."""
+        there = {
+            topic
+            for topic in {row.topic for row in rows}
+            if topic not in self._missing and await self._has_topic(producer, topic)
+        }
+        batches: list[Batch] = []
+        newest: dict[tuple[str, int], Batch] = {}
+        left_out: set[tuple[str, str]] = set()
+        for row in rows:
+            if row.topic not in there or (left_out and (row.topic, row.key) in left_out):
+                continue
+            partition = kafka.partition_of(row.key.encode(), self._partitions[row.topic])
+            place = (row.topic, partition)
+            try:
+                batch = newest.get(place)
+                if batch is None or not batch.takes(row):
+                    batch = newest[place] = Batch(producer, row.topic, partition)
+                    batch.takes(row)
+                    batches.append(batch)
+            except REFUSED as error:
+                left_out.add((row.topic, row.key))
+                await self._hold(row, error)
+        return batches
 
     async def _one_by_one(self, producer: AIOKafkaProducer, rows: list[Row]) -> None:
         """After a failure: each record alone, so that the one that is refused shows itself."""
@@ -217,7 +270,7 @@ class Relay:
                 left_out.add((row.topic, row.key))
                 await self._hold(row, error)
                 continue
-            await self._stamp([(row.id, result)])
+            await self._stamp([(row.id, result.partition, result.offset)])
             await self.lease.renew()
 
     async def _send(self, producer: AIOKafkaProducer, row: Row) -> "asyncio.Future[RecordMetadata]":
@@ -243,7 +296,8 @@ class Relay:
             TopicAuthorizationFailedError,
             asyncio.TimeoutError,
         ):
-            if await asyncio.wait_for(producer.partitions_for(topic), TOPIC_SECONDS):
+            if partitions := await asyncio.wait_for(producer.partitions_for(topic), TOPIC_SECONDS):
+                self._partitions[topic] = len(partitions)
                 return True
         if not producer.client.cluster.brokers():
             raise ConnectionError("no broker")
@@ -261,7 +315,7 @@ class Relay:
             reason,
         )
 
-    async def _stamp(self, acknowledged: list[tuple[int, RecordMetadata]]) -> int:
+    async def _stamp(self, acknowledged: list[Place]) -> int:
         """Write where each row stands; of two copies the first place counts. Answers how many."""
         if not acknowledged:
             return 0
@@ -271,9 +325,7 @@ class Relay:
                FROM unnest($1::bigint[], $2::int[], $3::bigint[]) AS s(id, partition, "offset")
                WHERE o.id = s.id AND (o.published_at IS NULL
                  OR (o.partition = s.partition AND o."offset" > s."offset"))""",
-            [id_ for id_, _ in acknowledged],
-            [place.partition for _, place in acknowledged],
-            [place.offset for _, place in acknowledged],
+            *map(list, zip(*acknowledged, strict=True)),
         )
         failpoint("relay.after_stamp")
         EVENTS_PUBLISHED.labels(self.runtime.service.name).inc(len(acknowledged))

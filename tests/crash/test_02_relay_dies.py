@@ -21,7 +21,7 @@ from tests.fixtures.messaging import Crash, crash, emit, read_topic, until
 pytestmark = [pytest.mark.postgres, pytest.mark.kafka]
 PLACES = {
     "after reading": ("relay.after_select", 1),
-    "after half the sends": ("relay.in_sends", 12),
+    "after half the sends": ("relay.in_sends", 2),
     "after all acknowledgements": ("relay.after_ack", 1),
     "after the stamp": ("relay.after_stamp", 1),
 }

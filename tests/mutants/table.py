@@ -53,7 +53,7 @@ MUTANTS: Final = (
         '            failpoint("relay.after_send")\n',
         '            await self.pool.execute("UPDATE outbox SET published_at = now(),"\n'
         '                " partition = 0, \\"offset\\" = 0 WHERE id = ANY($1)",\n'
-        "                [row.id for row, _ in sent])\n"
+        "                [row.id for batch, _ in sent for row in batch.rows])\n"
         '            failpoint("relay.after_send")\n            failpoint("relay.after_ack")\n',
         "tests/crash/test_02_relay_dies.py",
     ),
