@@ -154,7 +154,7 @@ async def measure(task: dict[str, Any]) -> dict[str, Any]:
 
     async def effect(received: Received[PartyChanged], uow: UnitOfWork) -> None:
         await uow.db.execute(
-            INSERT, received.event_id, received.case_id, received.sequence, received.raw
+            INSERT, received.event_id, received.case_id, received.sequence, received.record.data
         )
 
     service = replace(

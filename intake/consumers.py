@@ -6,13 +6,11 @@ from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
-import orjson
-
 from intake import repository
 from intake.handlers import close_case
 from services.access import PARTICIPATION_HANDLERS
 from services.events import mediation, notification, routing
-from services.events.envelope import CATALOGUE, Event, payload
+from services.events.envelope import CATALOGUE, Event
 from services.service import Received, Subscription, on
 from services.unit_of_work import UnitOfWork
 
@@ -39,7 +37,7 @@ class Heard:
                 received.sequence,
                 received.episode,
                 received.type,
-                orjson.dumps(payload(data)).decode(),
+                received.record.data.decode(),
                 received.occurred_at,
                 received.recorded_at,
             )

@@ -14,7 +14,6 @@ from notification.model import CaseCopy, fold, is_current, snapshot
 from notification.repository import Entry, Known
 from services.calendar import day_of
 from services.clock import wire
-from services.events.envelope import payload
 from services.events.intake import CaseReopened, CommandAnswered, ReferralReceived
 from services.events.notification import OfferNumberedLate
 from services.events.routing import AssignmentOffered, ParticipantJoined, ParticipantLeft
@@ -107,7 +106,7 @@ def _entries(
 ) -> list[Entry]:
     event = received.data
     heard = rules.hearers(event, known.parts)
-    wire_form = rules.structured(dict(received.headers), said(received))
+    wire_form = _structured(received)
     entries: list[Entry] = []
     if isinstance(event, ParticipantJoined):
         entries += _for(
@@ -147,12 +146,10 @@ def _reference(known: Known, organisations: Iterable[str]) -> str | None:
     return next((known.references[o] for o in organisations if o in known.references), None)
 
 
-def said(received: Received[Any]) -> dict[str, Any]:
-    """The event's data as its sender wrote it, also what only a newer release understands."""
-    if not received.raw:
-        return payload(received.data)
-    data: dict[str, Any] = orjson.loads(received.raw)
-    return data
+def _structured(received: Received[Any]) -> dict[str, Any]:
+    """The event as its sender wrote it, also what only a newer release understands."""
+    headers: dict[str, str] = {name: value for name, value in received.record.headers}
+    return rules.structured(headers, orjson.loads(received.record.data))
 
 
 def read_after(received: Received[Any]) -> str:
@@ -221,6 +218,6 @@ async def _answer(received: Received[CommandAnswered], batch: Batch, uow: UnitOf
         type=received.type,
         reference=_reference(known, speaks_for),
         read_after=read_after(received),
-        event=rules.structured(dict(received.headers), said(received)),
+        event=_structured(received),
     )
     batch.add(received, entries=[entry])

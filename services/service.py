@@ -14,6 +14,7 @@ from services.settings import ServiceSettings
 if TYPE_CHECKING:
     import sqlalchemy as sa
 
+    from services.messaging.kafka import Envelope, Incoming
     from services.runtime import Runtime
     from services.unit_of_work import UnitOfWork
 
@@ -22,26 +23,64 @@ E = TypeVar("E", bound=Event)
 
 @dataclass(frozen=True)
 class Received(Generic[E]):
-    """An event as it was heard, with its envelope."""
+    """An event as it was heard: its data, what its headers say, and the record as it came.
+
+    The record's data may have members that only a newer release knows; they are passed on.
+    """
 
     data: E
-    event_id: UUID
-    type: str
-    source: str
-    case_id: UUID
-    sequence: int
-    episode: int
-    occurred_at: datetime
-    recorded_at: datetime
-    causation_id: str | None
-    correlation_id: str | None
-    traceparent: str | None
-    topic: str
-    partition: int
-    offset: int
-    headers: tuple[tuple[str, str], ...]
-    # The data as it came, with members that only a newer release knows; passed on as it is.
-    raw: bytes = b""
+    envelope: "Envelope"
+    record: "Incoming"
+
+    @property
+    def event_id(self) -> UUID:
+        """``ce_id``."""
+        return self.envelope.event_id
+
+    @property
+    def type(self) -> str:
+        """``ce_type``."""
+        return self.envelope.type
+
+    @property
+    def source(self) -> str:
+        """``ce_source``: a slash and the service."""
+        return self.envelope.source
+
+    @property
+    def case_id(self) -> UUID:
+        """``ce_subject``."""
+        return self.envelope.case_id
+
+    @property
+    def sequence(self) -> int:
+        """Its place among its source's events of the case."""
+        return self.envelope.sequence
+
+    @property
+    def episode(self) -> int:
+        """The round of the case."""
+        return self.envelope.episode
+
+    @property
+    def occurred_at(self) -> datetime:
+        """When the fact happened."""
+        return self.envelope.occurred_at
+
+    @property
+    def recorded_at(self) -> datetime:
+        """When its owner wrote it down."""
+        return self.envelope.recorded_at
+
+    @property
+    def correlation_id(self) -> str | None:
+        """The request that it goes back to."""
+        return self.envelope.correlation_id
+
+    @property
+    def traceparent(self) -> str | None:
+        """The trace it belongs to (W3C)."""
+        return self.envelope.traceparent
 
 
 Handler = Callable[[Received[Any], "UnitOfWork"], Awaitable[None]]

@@ -114,7 +114,7 @@ class UnitOfWork:
         actor: Actor,
         *,
         caller: "Caller | None" = None,
-        causation_id: str | None = None,
+        causation_id: UUID | str | None = None,
         correlation_id: str | None = None,
         traceparent: str | None = None,
     ) -> None:
@@ -138,8 +138,8 @@ class UnitOfWork:
 
     def answer(self, event_id: UUID, correlation_id: str | None, traceparent: str | None) -> None:
         """From now on what is written follows from this event: one unit may answer several."""
-        self.causation_id = str(event_id)
-        self.correlation_id = correlation_id or self.causation_id
+        self.causation_id = event_id
+        self.correlation_id = correlation_id or str(event_id)
         self.traceparent = traceparent or current_traceparent()
 
     # -- the case's own stream ---------------------------------------------------------------
@@ -261,7 +261,7 @@ class UnitOfWork:
             ["ce_traceparent", self.traceparent],
         ]
         if self.causation_id:
-            headers.append(["ce_causationid", self.causation_id])
+            headers.append(["ce_causationid", str(self.causation_id)])
         self._pending.outbox.append(
             (
                 event_id,

@@ -218,25 +218,7 @@ class CaseEvents:
             data = subscription.event.model_validate_json(record.data)
         except ValidationError as error:
             raise Poison("the data does not fit its schema") from error
-        return Received(
-            data=data,
-            event_id=envelope.event_id,
-            type=envelope.type,
-            source=envelope.source,
-            case_id=envelope.case_id,
-            sequence=envelope.sequence,
-            episode=envelope.episode,
-            occurred_at=envelope.occurred_at,
-            recorded_at=envelope.recorded_at,
-            causation_id=str(envelope.causation_id) if envelope.causation_id else None,
-            correlation_id=envelope.correlation_id,
-            traceparent=envelope.traceparent,
-            topic=record.topic,
-            partition=record.partition,
-            offset=record.offset,
-            headers=tuple((name, value) for name, value in record.headers),
-            raw=record.data,
-        )
+        return Received(data, envelope, record)
 
     # -- parking -----------------------------------------------------------------------------
 

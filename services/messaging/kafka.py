@@ -4,10 +4,9 @@ import asyncio
 import contextlib
 import struct
 from collections.abc import AsyncIterator, Iterable, Mapping
-from dataclasses import dataclass, field
 from datetime import datetime
 from functools import lru_cache
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 from uuid import UUID
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
@@ -155,8 +154,14 @@ async def read_through(
                 await asyncio.wait_for(client.end_offsets([place]), CALL_SECONDS)
 
 
-@dataclass(frozen=True)
-class Envelope:
+# The headers that an envelope is made of.
+ENVELOPE: Final = frozenset(
+    {"ce_id", "ce_source", "ce_type", "ce_subject", "ce_sequence", "ce_episode", "ce_time"}
+    | {"ce_recordedtime", "ce_correlationid", "ce_traceparent"}
+)
+
+
+class Envelope(NamedTuple):
     """What the headers of an event say (contracts section 1)."""
 
     event_id: UUID
@@ -167,57 +172,83 @@ class Envelope:
     episode: int
     occurred_at: datetime
     recorded_at: datetime
-    causation_id: UUID | None = None
     correlation_id: str | None = None
     traceparent: str | None = None
 
 
-@dataclass(frozen=True)
 class Incoming:
-    """One record as it came in, with everything needed to handle it now or later."""
+    """One record as it came in, with everything needed to handle it now or later.
 
-    topic: str
-    partition: int
-    offset: int
-    key: str
-    headers: list[list[str]]
-    data: bytes
-    _known: list[Envelope] = field(default_factory=list, compare=False, repr=False)
+    What most services never ask for, every header as text, is made when it is asked for.
+    """
+
+    __slots__ = ("_envelope", "_headers", "_raw", "data", "key", "offset", "partition", "topic")
+
+    def __init__(
+        self,
+        topic: str,
+        partition: int,
+        offset: int,
+        key: str,
+        headers: list[list[str]],
+        data: bytes,
+    ) -> None:
+        self.topic = topic
+        self.partition = partition
+        self.offset = offset
+        self.key = key
+        self.data = data
+        self._headers: list[list[str]] | None = headers
+        self._raw: Iterable[tuple[str, bytes]] = ()
+        self._envelope: Envelope | None = None
 
     @classmethod
     def of(cls, record: ConsumerRecord) -> "Incoming":
         """The record of the client, without the client."""
-        return cls(
+        self = cls(
             record.topic,
             record.partition,
             record.offset,
             key_text(record.key),
-            headers_for_table(record.headers),
+            [],
             record.value or b"",
         )
+        self._headers, self._raw = None, record.headers
+        return self
+
+    @property
+    def headers(self) -> list[list[str]]:
+        """The headers as text pairs, in their order."""
+        if self._headers is None:
+            self._headers = headers_for_table(self._raw)
+        return self._headers
 
     def envelope(self) -> Envelope:
         """The headers, checked. Raises ``Poison`` when one is missing or not what it must be."""
-        if self._known:
-            return self._known[0]
-        found = {name: value for name, value in self.headers}
+        if self._envelope is None:
+            self._envelope = self._checked()
+        return self._envelope
+
+    def _checked(self) -> Envelope:
         try:
+            if self._headers is None:
+                found = {name: value.decode() for name, value in self._raw if name in ENVELOPE}
+            else:
+                found = {name: value for name, value in self._headers}
             envelope = Envelope(
-                event_id=UUID(found["ce_id"]),
-                source=found["ce_source"],
-                type=found["ce_type"],
-                case_id=UUID(found["ce_subject"]),
-                sequence=int(found["ce_sequence"]),
-                episode=int(found.get("ce_episode", "1")),
-                occurred_at=read(found["ce_time"]),
-                recorded_at=read(found["ce_recordedtime"]),
-                causation_id=UUID(cause) if (cause := found.get("ce_causationid")) else None,
-                correlation_id=found.get("ce_correlationid"),
-                traceparent=found.get("ce_traceparent"),
+                UUID(found["ce_id"]),
+                found["ce_source"],
+                found["ce_type"],
+                UUID(found["ce_subject"]),
+                int(found["ce_sequence"]),
+                int(found.get("ce_episode", "1")),
+                read(found["ce_time"]),
+                read(found["ce_recordedtime"]),
+                found.get("ce_correlationid"),
+                found.get("ce_traceparent"),
             )
-        except (KeyError, ValueError) as error:
+        except (KeyError, ValueError, AttributeError) as error:
             raise Poison(f"header missing or broken: {type(error).__name__}") from error
         if self.key != str(envelope.case_id) or envelope.sequence < 1:
             raise Poison("the record key is not the subject, or the sequence is below 1")
-        self._known.append(envelope)
         return envelope

@@ -11,6 +11,7 @@ from typing import Any
 
 import asyncpg
 import httpx
+import orjson
 from joserfc.jwk import ECKey
 
 from intake.settings import IntakeSettings
@@ -18,9 +19,10 @@ from intake.wiring import INTAKE
 from services.app import create_app
 from services.auth import sign
 from services.directory import DirectoryCopy
-from services.events.envelope import Event
+from services.events.envelope import Event, payload
 from services.ids import new_id
 from services.messaging.inbox import Memory
+from services.messaging.kafka import Envelope, Incoming
 from services.runtime import Runtime
 from services.service import Received
 from services.unit_of_work import UnitOfWork
@@ -160,24 +162,19 @@ class Intake:
     def _received(
         self, event: Event, sequence: int, episode: int, at: datetime | None, now: datetime
     ) -> Received[Any]:
-        return Received(
-            data=event,
-            event_id=new_id(),
-            type=event.spec.type,
-            source=f"/{event.spec.owner}",
-            case_id=event.case_id,
-            sequence=sequence,
-            episode=episode,
-            occurred_at=at or now,
-            recorded_at=now,
-            causation_id=None,
-            correlation_id=None,
-            traceparent=None,
-            topic="cases",
-            partition=0,
-            offset=sequence,
-            headers=(),
+        envelope = Envelope(
+            new_id(),
+            f"/{event.spec.owner}",
+            event.spec.type,
+            event.case_id,
+            sequence,
+            episode,
+            at or now,
+            now,
         )
+        data = orjson.dumps(payload(event))
+        record = Incoming("cases", 0, sequence, str(event.case_id), [], data)
+        return Received(event, envelope, record)
 
     async def hear_together(self, events: list[Event]) -> None:
         """Handle events of one source in one batch of the consumer."""

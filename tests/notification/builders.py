@@ -4,10 +4,13 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
+import orjson
+
 from services.clock import wire
 from services.events import intake, mediation, routing
-from services.events.envelope import Event, Party
+from services.events.envelope import Event, Party, payload
 from services.ids import new_id
+from services.messaging.kafka import Incoming
 from services.service import Received
 
 COURT = "310105-CT-0001"
@@ -183,34 +186,19 @@ class Stream:
     def heard(self, event: Event, *, episode: int = 1, source: str | None = None) -> Received[Any]:
         owner = source or (event.spec.owner if event.spec.owner != "*" else "intake")
         sequence = self._sequences[owner] = self._sequences.get(owner, 0) + 1
-        event_id = new_id()
-        headers = (
-            ("content-type", "application/json; charset=utf-8"),
-            ("ce_specversion", "1.0"),
-            ("ce_id", str(event_id)),
-            ("ce_source", f"/{owner}"),
-            ("ce_type", event.spec.type),
-            ("ce_subject", str(self.case_id)),
-            ("ce_time", wire(AT)),
-            ("ce_recordedtime", wire(AT)),
-            ("ce_sequence", f"{sequence:010d}"),
-            ("ce_episode", str(episode)),
-        )
-        return Received(
-            data=event,
-            event_id=event_id,
-            type=event.spec.type,
-            source=f"/{owner}",
-            case_id=self.case_id,
-            sequence=sequence,
-            episode=episode,
-            occurred_at=AT,
-            recorded_at=AT,
-            causation_id=None,
-            correlation_id="018f0000-0000-7000-8000-000000000000",
-            traceparent=None,
-            topic="cases",
-            partition=0,
-            offset=0,
-            headers=headers,
-        )
+        headers = [
+            ["content-type", "application/json; charset=utf-8"],
+            ["ce_specversion", "1.0"],
+            ["ce_id", str(new_id())],
+            ["ce_source", f"/{owner}"],
+            ["ce_type", event.spec.type],
+            ["ce_subject", str(self.case_id)],
+            ["ce_time", wire(AT)],
+            ["ce_recordedtime", wire(AT)],
+            ["ce_sequence", f"{sequence:010d}"],
+            ["ce_episode", str(episode)],
+            ["ce_correlationid", "018f0000-0000-7000-8000-000000000000"],
+        ]
+        data = orjson.dumps(payload(event))
+        record = Incoming("cases", 0, 0, str(self.case_id), headers, data)
+        return Received(event, record.envelope(), record)

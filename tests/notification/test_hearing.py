@@ -14,6 +14,7 @@ from services.events import intake, mediation
 from services.ids import new_id
 from services.messaging import failpoints
 from services.messaging.inbox import Memory
+from services.messaging.kafka import Incoming
 from services.runtime import Runtime
 from services.service import Received
 from services.unit_of_work import Actor, UnitOfWork
@@ -310,7 +311,9 @@ async def test_a_mediation_event_of_an_unknown_case_is_taken_and_heard_by_nobody
 async def test_members_of_a_newer_release_are_passed_on(case: Case, runtime: Runtime) -> None:
     received = case.stream.heard(a_referral(case.case_id))
     newer = b'{"case_id": "x", "reference": "r", "colour_of_paper": "blue"}'
-    await case.again(replace(received, raw=newer))
+    old = received.record
+    record = Incoming(old.topic, old.partition, old.offset, old.key, old.headers, newer)
+    await case.again(replace(received, record=record))
 
     event = await runtime.pool.fetchval("SELECT event FROM feed_entry")
     assert event["data"]["colour_of_paper"] == "blue"

@@ -22,7 +22,7 @@ SOURCES = ("/intake", "/routing")
 def _record(case_id: UUID, source: str, sequence: int, event_id: UUID) -> Incoming:
     now = Clock().now()
     record = Incoming("cases", 0, 0, str(case_id), [], b"{}")
-    record._known.append(Envelope(event_id, source, "t", case_id, sequence, 1, now, now))
+    record._envelope = Envelope(event_id, source, "t", case_id, sequence, 1, now, now)
     return record
 
 
