@@ -230,10 +230,15 @@ def _fetch_all(missing: list[Jar], folder: Path, base: str) -> None:
             "LIANDIAO_MAVEN_MIRROR)."
         ) from None
     except httpx.HTTPError as error:
+        why = f"the network does not reach the Maven repository ({type(error).__name__})"
+        if "CERTIFICATE_VERIFY_FAILED" in str(error):
+            why = (
+                "nobody trusted here vouches for the Maven repository's certificate "
+                "(SSL_CERT_FILE names the certificates of your network)"
+            )
         raise StackError(
-            f"Apache Kafka could not be fetched: the network does not reach the Maven repository "
-            f"({type(error).__name__}); what has come is kept, a mirror is set with "
-            "LIANDIAO_MAVEN_MIRROR."
+            f"Apache Kafka could not be fetched: {why}; what has come is kept, a mirror is set "
+            "with LIANDIAO_MAVEN_MIRROR."
         ) from None
     except OSError as error:
         raise StackError(

@@ -2,12 +2,18 @@
 
 import hashlib
 import re
+import ssl
 import threading
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 
 from services.stack import jars
 from services.stack.console import StackError
@@ -151,6 +157,34 @@ def test_a_damaged_jar_in_the_cache_is_fetched_anew(repository: Repository, tmp_
 def test_without_network_one_sentence_says_so(tmp_path: Path) -> None:
     with pytest.raises(StackError, match="the network does not reach the Maven repository"):
         ensure(tmp_path, "http://127.0.0.1:1")
+
+
+def test_a_certificate_that_nobody_here_trusts_is_one_sentence(
+    repository: Repository, tmp_path: Path
+) -> None:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(own_certificate(tmp_path / "server.pem"))
+    repository.socket = context.wrap_socket(repository.socket, server_side=True)
+
+    with pytest.raises(StackError, match="SSL_CERT_FILE"):
+        ensure(tmp_path / "cache", repository.url.replace("http:", "https:"))
+
+
+def own_certificate(path: Path) -> Path:
+    """A key and a certificate for 127.0.0.1 that it signed itself, in one file."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "127.0.0.1")])
+    now = datetime.now(UTC)
+    certificate = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+        .not_valid_before(now - timedelta(hours=1))
+        .not_valid_after(now + timedelta(hours=1))
+        .sign(key, hashes.SHA256())
+    )
+    form = serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    pem = serialization.Encoding.PEM
+    path.write_bytes(key.private_bytes(pem, *form) + certificate.public_bytes(pem))
+    return path
 
 
 def test_a_repository_without_the_jar_is_one_sentence(
