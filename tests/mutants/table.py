@@ -104,9 +104,16 @@ MUTANTS: Final = (
         "replay without order",
         "services/messaging/parking.py",
         'SELECT id, topic, partition, "offset", key, headers, data FROM parked_event\n'
-        "               WHERE consumer = $1 AND key = $2 ORDER BY id",
+        "           WHERE consumer = $1 AND key = $2 ORDER BY id",
         'SELECT id, topic, partition, "offset", key, headers, data FROM parked_event\n'
-        "               WHERE consumer = $1 AND key = $2 ORDER BY id DESC LIMIT 1",
+        "           WHERE consumer = $1 AND key = $2 ORDER BY id DESC LIMIT 1",
+        "tests/crash/test_07_poison.py",
+    ),
+    Mutant(
+        "the consumer does not wait for a replay",
+        "services/messaging/inbox.py",
+        '                   ORDER BY key FOR UPDATE""",\n',
+        '                   ORDER BY key""",\n',
         "tests/crash/test_07_poison.py",
     ),
     Mutant(

@@ -27,6 +27,7 @@ from tests.fixtures.messaging import (
     running,
     until,
 )
+from tests.services.test_parking import an_event
 
 real = [pytest.mark.postgres, pytest.mark.kafka]
 
@@ -69,6 +70,24 @@ def test_an_event_of_an_older_episode_or_a_closed_case_is_over():
 
 
 # -- what stops a bad deploy ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("ce_sequence", "\\xff"),
+        ("ce_sequence", "0"),
+        ("ce_episode", "first"),
+        ("ce_id", "7"),
+        ("ce_recordedtime", "yesterday"),
+    ],
+)
+def test_a_header_that_is_not_what_it_must_be_is_poison(name, value):
+    record = an_event(new_id(), 1)
+    record.headers[:] = [[n, value if n == name else v] for n, v in record.headers]
+
+    with pytest.raises(Poison):
+        record.envelope()
 
 
 def test_ten_cases_in_a_row_stop_the_consumer_and_nine_do_not():
