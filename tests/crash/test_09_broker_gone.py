@@ -18,7 +18,6 @@ import pytest
 
 from services import topics
 from services.ids import new_id
-from services.messaging.consumer import consume_cases
 from services.messaging.recovery import fill_topic
 from services.messaging.relay import run_relay
 from services.runtime import Runtime
@@ -26,7 +25,7 @@ from services.stack import jars, warm
 from services.stack.home import cache_folder
 from services.stack.kafka import Kafka
 from services.stack.postgres import SERVICES
-from tests.fixtures.messaging import a_runtime, emit, running, until
+from tests.fixtures.messaging import a_runtime, consuming, emit, running, until
 from tests.fixtures.servers import (
     CONNECTIONS,
     KafkaServer,
@@ -105,7 +104,7 @@ async def test_a_broker_that_is_killed_and_then_loses_everything_loses_nothing_o
             # -- killed in the middle of the work, and back with what it had
             async with (
                 running(lambda stop: run_relay(runtime, stop)),
-                running(lambda stop: consume_cases(runtime, stop)),
+                consuming(runtime),
             ):
                 work = asyncio.create_task(_emit_all(runtime, cases, EVENTS))
                 await until(lambda: _heard(runtime, EVENTS // 4), 60)
@@ -128,7 +127,7 @@ async def test_a_broker_that_is_killed_and_then_loses_everything_loses_nothing_o
             runtime.settings = runtime.settings.model_copy(update={"generation": 2})
             async with (
                 running(lambda stop: run_relay(runtime, stop)),
-                running(lambda stop: consume_cases(runtime, stop)),
+                consuming(runtime),
             ):
                 await emit(runtime, cases[0])
                 await until(lambda: _level(runtime), 120)

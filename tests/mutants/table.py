@@ -131,6 +131,13 @@ MUTANTS: Final = (
         "tests/crash/test_10_database_gone.py",
     ),
     Mutant(
+        "a commit is answered before it is on the disk",
+        "services/unit_of_work.py",
+        "f\"{_BEGIN}, set_config('plan_cache_mode'",
+        "f\"{_BEGIN}, set_config('synchronous_commit', 'off', true), set_config('plan_cache_mode'",
+        "tests/crash/test_10_database_gone.py",
+    ),
+    Mutant(
         "idempotency key not stored",
         "services/idempotency.py",
         "        if self._scope is None:\n            return\n        await self._uow.db.execute(",

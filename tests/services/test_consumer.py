@@ -20,6 +20,7 @@ from tests.fixtures.messaging import (
     a_runtime,
     a_service,
     another_process,
+    consuming,
     crash,
     effects,
     emit,
@@ -144,7 +145,7 @@ class World:
         return running(lambda stop: run_relay(self.sender, stop))
 
     def consumer(self, runtime=None):
-        return running(lambda stop: consume_cases(runtime or self.hearer, stop))
+        return consuming(runtime or self.hearer)
 
     async def heard(self, count, case_id=None):
         await until(lambda: self._count(count, case_id))
