@@ -107,17 +107,18 @@ async def _replay_some(runtime: "Runtime", events: CaseEvents, key: str, size: i
         memory, now = await events.remember(db, [record for _, record in queue])
         finished: list[int] = []
         code: str | None = None
+        source: str | None = None  # of whom the next one is missing, or double
         while queue and len(finished) < size:
             turn = _whose_turn(memory.heads, queue)
             if turn is None:
-                code = "gap"
+                code, source = "gap", queue[0][1].envelope().source
                 break
             id_, record = queue.pop(turn)
             envelope = record.envelope()
             head = memory.heads.get((envelope.source, envelope.case_id))
             verdict = judge(head, envelope.sequence, envelope.event_id)
             if verdict is Verdict.FORK:
-                code = "fork"
+                code, source = "fork", envelope.source
                 break
             if verdict is Verdict.NEXT:
                 await events.apply(db, memory, record, envelope, now, Tally())
@@ -129,10 +130,12 @@ async def _replay_some(runtime: "Runtime", events: CaseEvents, key: str, size: i
             await _unpark(db, events.consumer, key)
         elif code:
             await db.execute(
-                "UPDATE parked_case SET code = $3 WHERE consumer = $1 AND key = $2",
+                """UPDATE parked_case SET code = $3, source = $4
+                   WHERE consumer = $1 AND key = $2""",
                 events.consumer,
                 key,
                 code,
+                source,
             )
         failpoint("replay.before_commit")
     runtime.wake()

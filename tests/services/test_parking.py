@@ -189,6 +189,22 @@ async def test_sources_of_one_case_are_counted_apart_and_queue_together(runtime)
     ]
 
 
+async def test_the_second_gap_of_a_case_is_mended_as_soon_as_the_first(runtime):
+    case_id = new_id()
+    await take(
+        runtime,
+        an_event(case_id, 2, source="/intake"),
+        an_event(case_id, 2, source="/routing"),
+    )
+    tally = await take(runtime, an_event(case_id, 1, source="/intake"))
+    assert tally.mended
+    assert (await parking.replay(runtime, str(case_id))).code == "gap"
+
+    tally = await take(runtime, an_event(case_id, 1, source="/routing"))
+
+    assert tally.mended == {str(case_id)}
+
+
 async def test_a_dropped_event_is_audited_and_the_next_one_is_next(runtime):
     case_id = new_id()
     await park(runtime, an_event(case_id, 1))
