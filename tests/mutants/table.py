@@ -101,6 +101,20 @@ MUTANTS: Final = (
         "tests/crash/test_08_twice.py",
     ),
     Mutant(
+        "a gap passes as the next",
+        "services/messaging/inbox.py",
+        "    if sequence == last + 1:\n        return Verdict.NEXT\n",
+        "    if sequence > last:\n        return Verdict.NEXT\n",
+        "tests/crash/test_08_twice.py",
+    ),
+    Mutant(
+        "a case waits for whom it waited for first",
+        "services/messaging/parking.py",
+        'code, source = "gap", queue[0][1].envelope().source',
+        'code, source = "gap", None',
+        "tests/crash/test_08_twice.py",
+    ),
+    Mutant(
         "replay without order",
         "services/messaging/parking.py",
         'SELECT id, topic, partition, "offset", key, headers, data FROM parked_event\n'
