@@ -174,6 +174,20 @@ MUTANTS: Final = (
         "tests/crash/test_12_last_hop.py",
     ),
     Mutant(
+        "a feed is numbered without the lock of its head",
+        "notification/repository.py",
+        """  INSERT INTO feed_head AS h (connection, feed_sequence)
+  SELECT connection, count(*) FROM fresh GROUP BY connection ORDER BY connection
+  ON CONFLICT (connection) DO UPDATE SET feed_sequence = h.feed_sequence + excluded.feed_sequence
+  RETURNING connection, feed_sequence),
+""",
+        """  SELECT connection, count(*) + coalesce((SELECT max(e.feed_sequence) FROM feed_entry e
+    WHERE e.connection = fresh.connection), 0) AS feed_sequence
+  FROM fresh GROUP BY connection),
+""",
+        "tests/crash/test_12_last_hop.py",
+    ),
+    Mutant(
         "silence overrides an answer",
         "mediation/queue/handlers.py",
         '    if row["state"] != "offered":\n        return\n    move, meaning',
