@@ -131,6 +131,20 @@ MUTANTS: Final = (
         "tests/crash/test_07_poison.py",
     ),
     Mutant(
+        "a lost topic is filled one service after the other",
+        "services/messaging/recovery.py",
+        '            yield row["partition"], row["offset"], name, row\n',
+        '            yield row["partition"], 0, name, row\n',
+        "tests/crash/test_09_broker_gone.py",
+    ),
+    Mutant(
+        "topics have one replica on three brokers",
+        "services/topics.py",
+        "        replicas = 3 if len(found.brokers) >= 3 else 1\n",
+        "        replicas = 1\n",
+        "tests/crash/test_13_brokers.py",
+    ),
+    Mutant(
         "recovery raises no stream head",
         "services/messaging/recovery.py",
         "WHERE c.last_sequence < excluded.last_sequence RETURNING true",
