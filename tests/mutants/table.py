@@ -209,6 +209,13 @@ MUTANTS: Final = (
         "tests/crash/test_11_crossing.py",
     ),
     Mutant(
+        "the same holder is written down again",
+        "intake/repository.py",
+        "WHERE case_id = $1 AND holder <> $3 RETURNING held_since",
+        "WHERE case_id = $1 RETURNING held_since",
+        "tests/crash/test_11_crossing.py",
+    ),
+    Mutant(
         "the feed is stamped before it is acknowledged",
         "notification/feed.py",
         '        failpoint("feeder.before_send")\n',
