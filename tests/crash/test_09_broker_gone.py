@@ -166,7 +166,7 @@ async def test_a_broker_that_is_killed_and_then_loses_everything_loses_nothing_o
         kafka = _furnish(server, log, process)
         async with four_services(postgres_server, kafka) as four:
             # -- killed in the middle of a batch, and back with what it had
-            failpoints.arm("relay.in_sends", EVENTS // 4, process.kill)
+            failpoints.arm("relay.in_sends", EVENTS // 10, process.kill)
             async with four.at_work():
                 work = asyncio.create_task(four.emit(EVENTS))
                 await until(lambda: process.poll() is not None, 60)
