@@ -93,10 +93,10 @@ async def test_a_consumer_that_was_frozen_past_its_session_writes_nothing(
         a_runtime(
             postgres_server, kafka_server, service=a_service("intake"), topic=topic
         ) as sender,
-        a_runtime(postgres_server, kafka_server, topic=topic, instance="heir") as hearer,
+        a_runtime(postgres_server, kafka_server, topic=topic, instance=topic) as hearer,
         running(lambda stop: run_relay(sender, stop)),
     ):
-        zombie = start("cases", hearer, fail=f"{place}:2:freeze", instance="zombie")
+        zombie = start("cases", hearer, fail=f"{place}:2:freeze", instance=f"{topic}.zombie")
         await emit(sender, cases[0])
         await until(lambda: heard(hearer, 1), 60)
         await emit(sender, cases[0])
