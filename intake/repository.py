@@ -663,12 +663,16 @@ async def record_heard(db: Database, entries: list[tuple[Any, ...]]) -> None:
 async def hold(
     uow: UnitOfWork, case_id: UUID, episode: int, holder: str, ground: str, at: datetime
 ) -> None:
-    """Somebody else answers for the case from now on; the same holder again changes nothing."""
+    """Somebody else answers for the case from ``at`` on; the same holder again changes nothing.
+
+    Never from before the holder before began: an act may tell of an earlier hour than one that was
+    heard already, and nobody's time ends before it begins.
+    """
     await uow.db.execute(
-        """WITH h AS (UPDATE case_file SET holder = $3, held_since = $5
-             WHERE case_id = $1 AND holder <> $3 RETURNING 1)
+        """WITH h AS (UPDATE case_file SET holder = $3, held_since = greatest(held_since, $5)
+             WHERE case_id = $1 AND holder <> $3 RETURNING held_since)
            INSERT INTO holding (case_id, episode, holder, ground, occurred_at, recorded_at)
-           SELECT $1, $2, $3, $4, $5, $6 FROM h""",
+           SELECT $1, $2, $3, $4, held_since, $6 FROM h""",
         case_id,
         episode,
         holder,

@@ -267,7 +267,7 @@ def parked_replay(service: ServiceName, key: str) -> None:
 
 @parked_app.command("drop")
 def parked_drop(service: ServiceName, key: str, reason: str) -> None:
-    """Give the first parked event of a case up for ever; the reason is audited."""
+    """Give up for ever what a case's replay stops at or waits for; the reason is audited."""
     from services.messaging import parking
 
     show(run_in(service, lambda r: parking.drop_parked(r, key, reason)))

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import time
+import zlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Final
@@ -128,14 +129,22 @@ class GroupConsumer(ConsumerRebalanceListener, ABC):  # type: ignore[misc]
     async def run(self, stop: asyncio.Event, topics: list[str]) -> None:
         """Consume until told to stop, or until the topics change. Raises what Kafka raises."""
         name = f"{self.consumer}.{self.runtime.settings.instance}"
-        client = kafka.new_consumer(self.runtime.settings, name, group=self.consumer, instance=name)
+        # Kafka gives a static member that comes back what it had, whatever it asks for now: under
+        # other topics it is another member.
+        member = f"{name}.{zlib.crc32(' '.join(sorted(topics)).encode()):08x}"
+        client = kafka.new_consumer(
+            self.runtime.settings, name, group=self.consumer, instance=member
+        )
         self.expected.clear()
         self._held.clear()
         self._client = client
         client.subscribe(topics, listener=self)
         try:
             await asyncio.wait_for(client.start(), 30)
-            while not stop.is_set() and not self.topics_changed():
+            while not stop.is_set():
+                if self.topics_changed():
+                    kafka.leave_at_close(client)
+                    break
                 await self._poll(client)
         finally:
             self._client = None

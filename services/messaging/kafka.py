@@ -89,6 +89,11 @@ async def partitions_there(client: AIOKafkaConsumer) -> dict[str, list[int]]:
     return {topic: sorted(cluster.partitions_for_topic(topic) or ()) for topic in cluster.topics()}
 
 
+def leave_at_close(client: AIOKafkaConsumer) -> None:
+    """Let a static member leave its group when it is closed, at which the others do not wait."""
+    client._coordinator._group_instance_id = None
+
+
 async def close(client: AIOKafkaConsumer | AIOKafkaProducer | None) -> None:
     """Stop a client, or abandon it: ``stop()`` can wait for ever (aiokafka 1101)."""
     if client is None:

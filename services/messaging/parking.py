@@ -1,7 +1,10 @@
 """Parked cases: listed, looked into, done again in order, an event let go."""
 
+import contextlib
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Final
+from uuid import UUID
 
 import asyncpg
 import structlog
@@ -9,7 +12,7 @@ import structlog
 from services.errors import NotFound, Poison
 from services.messaging.failpoints import failpoint
 from services.messaging.handling import CaseEvents, Tally, error_code, error_place, is_transient
-from services.messaging.inbox import Verdict, judge
+from services.messaging.inbox import Memory, Verdict, judge
 from services.messaging.kafka import Incoming
 from services.messaging.transaction import transaction
 from services.unit_of_work import Actor, UnitOfWork
@@ -20,6 +23,8 @@ if TYPE_CHECKING:
 log = structlog.get_logger(__name__)
 GAP_SECONDS: Final = 60
 CHUNK: Final = 50
+# The id of an event that a person gave up before it came.
+NEVER_CAME: Final = UUID(int=0)
 # A gap younger than a minute is only being waited for.
 SHOWN: Final = f"NOT (code = 'gap' AND parked_at > clock_timestamp() - interval '{GAP_SECONDS} s')"
 
@@ -97,42 +102,40 @@ async def replay(runtime: "Runtime", key: str) -> Replayed:
 async def _replay_some(runtime: "Runtime", events: CaseEvents, key: str, size: int) -> Replayed:
     async with transaction(runtime) as (db, _):
         await _lock(db, events.consumer, key)
-        rows = await db.fetch(
-            """SELECT id, topic, partition, "offset", key, headers, data FROM parked_event
-               WHERE consumer = $1 AND key = $2 ORDER BY id""",
-            events.consumer,
-            key,
-        )
-        queue = [(row["id"], _incoming(row)) for row in rows]
+        queue = await _queue(db, events.consumer, key)
+        waiting = len(queue)
         memory, now = await events.remember(db, [record for _, record in queue])
         finished: list[int] = []
         code: str | None = None
+        source: str | None = None  # of whom the next one is missing, or double
         while queue and len(finished) < size:
             turn = _whose_turn(memory.heads, queue)
             if turn is None:
-                code = "gap"
+                code, source = "gap", queue[0][1].envelope().source
                 break
             id_, record = queue.pop(turn)
             envelope = record.envelope()
             head = memory.heads.get((envelope.source, envelope.case_id))
             verdict = judge(head, envelope.sequence, envelope.event_id)
             if verdict is Verdict.FORK:
-                code = "fork"
+                code, source = "fork", envelope.source
                 break
             if verdict is Verdict.NEXT:
                 await events.apply(db, memory, record, envelope, now, Tally())
             finished.append(id_)
         await memory.save()
         await db.execute("DELETE FROM parked_event WHERE id = ANY($1::bigint[])", finished)
-        left = len(rows) - len(finished)
+        left = waiting - len(finished)
         if left == 0:
             await _unpark(db, events.consumer, key)
         elif code:
             await db.execute(
-                "UPDATE parked_case SET code = $3 WHERE consumer = $1 AND key = $2",
+                """UPDATE parked_case SET code = $3, source = $4
+                   WHERE consumer = $1 AND key = $2""",
                 events.consumer,
                 key,
                 code,
+                source,
             )
         failpoint("replay.before_commit")
     runtime.wake()
@@ -198,51 +201,84 @@ async def _still_parked(
 
 
 async def drop_parked(runtime: "Runtime", key: str, reason: str) -> dict[str, Any]:
-    """Let the first waiting event of a case go for good; those behind it wait for a replay.
+    """Let go for good what keeps a case parked; what waits behind it waits for a replay.
 
-    Recorded in the audit trail. Raises ``NotFound`` when nothing is parked.
+    That is the event at which a replay stops. Where a replay waits for events that have not come,
+    these are given up, and none of those that are there. Recorded in the audit trail. Raises
+    ``NotFound`` when nothing is parked.
     """
     events = CaseEvents(runtime)
     async with transaction(runtime) as (db, now):
         await _lock(db, events.consumer, key)
-        row = await db.fetchrow(
-            """DELETE FROM parked_event WHERE id = (
-                 SELECT min(id) FROM parked_event WHERE consumer = $1 AND key = $2)
-               RETURNING topic, partition, "offset", key, headers, data""",
-            events.consumer,
-            key,
-        )
-        if row is None:
+        queue = await _queue(db, events.consumer, key)
+        if not queue:
             raise NotFound()
-        record = _incoming(row)
-        await _pass_over(db, events, record)
-        place = {"topic": record.topic, "partition": record.partition, "offset": record.offset}
+        memory, _ = await events.remember(db, [record for _, record in queue])
+        turn = _whose_turn_or_broken(memory.heads, queue)
+        if turn is None:
+            let_go = _give_up_missing(memory, queue)
+        else:
+            id_, record = queue.pop(turn)
+            await db.execute("DELETE FROM parked_event WHERE id = $1", id_)
+            let_go = _pass_over(memory, record)
+        await memory.save()
         uow = UnitOfWork(runtime, db, now, Actor(runtime.service.name))
-        uow.audit("event.dropped", subject=key, detail={**place, "reason": reason})
+        uow.audit("event.dropped", subject=key, detail={**let_go, "reason": reason})
         await uow.flush()
-        left: int = await db.fetchval(
-            "SELECT count(*) FROM parked_event WHERE consumer = $1 AND key = $2",
-            events.consumer,
-            key,
-        )
-        if left == 0:
+        if not queue:
             await _unpark(db, events.consumer, key)
     runtime.wake()
-    log.warning("parked event dropped", key=key, **place)
-    return {**place, "left": left}
+    log.warning("parked event dropped", key=key, **let_go)
+    return {**let_go, "left": len(queue)}
 
 
-async def _pass_over(db: asyncpg.Connection, events: CaseEvents, record: Incoming) -> None:
-    """Step the inbox over a dropped event, so that the one behind it is next."""
+def _whose_turn_or_broken(heads: dict[Any, Any], queue: list[tuple[int, Incoming]]) -> int | None:
+    try:
+        return _whose_turn(heads, queue)
+    except Poison:
+        return 0
+
+
+def _pass_over(memory: Memory, record: Incoming) -> dict[str, Any]:
+    """Step the inbox over a dropped event, so that the one behind it is next; where it stood."""
     try:
         envelope = record.envelope()
     except Poison:
-        return
-    memory, _ = await events.remember(db, [record])
-    head = memory.heads.get((envelope.source, envelope.case_id))
-    if head is None or head.sequence < envelope.sequence:
-        memory.advance(envelope.source, envelope.case_id, envelope.sequence, envelope.event_id)
-        await memory.save()
+        pass  # its place in the source is unknown: the next one waits for it
+    else:
+        head = memory.heads.get((envelope.source, envelope.case_id))
+        if head is None or head.sequence < envelope.sequence:
+            memory.advance(envelope.source, envelope.case_id, envelope.sequence, envelope.event_id)
+    return {"topic": record.topic, "partition": record.partition, "offset": record.offset}
+
+
+def _give_up_missing(memory: Memory, queue: list[tuple[int, Incoming]]) -> dict[str, Any]:
+    """Step the inbox to right before the lowest event that waits; which ones never came."""
+    first = queue[0][1].envelope()
+    head = memory.heads.get((first.source, first.case_id))
+    handled = head.sequence if head else 0
+    last = min(n for n in _sequences(first.source, queue) if n > handled) - 1
+    memory.advance(first.source, first.case_id, last, NEVER_CAME)
+    return {"source": first.source, "missing": {"first": handled + 1, "last": last}}
+
+
+def _sequences(source: str, queue: list[tuple[int, Incoming]]) -> Iterator[int]:
+    for _, record in queue:
+        with contextlib.suppress(Poison):
+            envelope = record.envelope()
+            if envelope.source == source:
+                yield envelope.sequence
+
+
+async def _queue(db: asyncpg.Connection, consumer: str, key: str) -> list[tuple[int, Incoming]]:
+    """What waits behind a parked key, in its order, with its ids."""
+    rows = await db.fetch(
+        """SELECT id, topic, partition, "offset", key, headers, data FROM parked_event
+           WHERE consumer = $1 AND key = $2 ORDER BY id""",
+        consumer,
+        key,
+    )
+    return [(row["id"], _incoming(row)) for row in rows]
 
 
 async def _lock(db: asyncpg.Connection, consumer: str, key: str) -> None:

@@ -19,7 +19,15 @@ from services.messaging.relay import run_relay
 from services.messaging.worker import _supervise
 from services.runtime import Runtime
 from services.stack.process import dies_with_parent
-from tests.fixtures.messaging import a_runtime, a_service, effects, read_topic, running, until
+from tests.fixtures.messaging import (
+    a_runtime,
+    a_service,
+    consuming,
+    effects,
+    read_topic,
+    running,
+    until,
+)
 from tests.fixtures.servers import KafkaServer, PostgresServer
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -47,12 +55,12 @@ class Pair:
         """The sender's relay for the length of the block, begun again as a work process does."""
         return running(lambda stop: _supervise("relay", lambda: run_relay(self.sender, stop), stop))
 
-    def consumer(
-        self, runtime: Runtime | None = None
-    ) -> contextlib.AbstractAsyncContextManager[Any]:
+    def consumer(self) -> contextlib.AbstractAsyncContextManager[Any]:
         """The hearer's consumer for the length of the block, begun again in the same way."""
-        hearer = runtime or self.hearer
-        return running(lambda stop: _supervise("cases", lambda: consume_cases(hearer, stop), stop))
+        return consuming(
+            self.hearer,
+            lambda stop: _supervise("cases", lambda: consume_cases(self.hearer, stop), stop),
+        )
 
     async def publish(self) -> None:
         """Send everything that is in the outbox."""

@@ -11,13 +11,14 @@ import pytest
 
 from notification.channels import Answer, Letter, Receipt, channels
 from notification.feed import Feeder
+from notification.handlers import hear
 from notification.sender import Sender
 from services.messaging import failpoints
 from services.runtime import Runtime
 from tests.crash.checks import size
-from tests.fixtures.messaging import Crash, crash
+from tests.fixtures.messaging import Crash, crash, until
 from tests.fixtures.servers import KafkaServer
-from tests.notification.builders import a_registration
+from tests.notification.builders import a_referral, a_registration
 from tests.notification.conftest import Case, runtime  # noqa: F401 - a fixture
 from tests.notification.test_feeder import _hear, _numbers, _read, fed  # noqa: F401 - a fixture
 from tests.notification.test_sending import Intake, _files, _said, _states
@@ -210,3 +211,48 @@ async def test_numbers_of_a_batch_that_dies_before_its_commit_are_given_again(
     assert rows
     for row in rows:
         assert row["numbers"] == list(range(1, len(row["numbers"]) + 1))
+
+
+async def feeds(of: Runtime) -> dict[str, list[int]]:
+    """The numbers of each feed, as a reader finds them now."""
+    rows = await of.pool.fetch("SELECT connection, feed_sequence FROM feed_entry ORDER BY 1, 2")
+    found: dict[str, list[int]] = {}
+    for row in rows:
+        found.setdefault(row["connection"], []).append(row["feed_sequence"])
+    return found
+
+
+async def test_a_second_writer_of_a_feed_waits_for_the_end_of_the_first(told: Runtime) -> None:
+    first, second = Case(told), Case(told)
+    async with told.unit_of_work() as uow:
+        await hear(first.stream.heard(a_referral(first.case_id)), uow)
+        late = asyncio.create_task(second.hear(a_referral(second.case_id)))
+        await until(lambda: _waits(told))
+        assert await feeds(told) == {}
+    await late
+
+    rows = await told.pool.fetch("SELECT case_id, feed_sequence AS number FROM feed_entry")
+    assert {row["case_id"]: row["number"] for row in rows} == {first.case_id: 1, second.case_id: 2}
+
+
+async def test_many_writers_at_once_leave_no_number_out_and_bring_none_late(told: Runtime) -> None:
+    cases = [Case(told) for _ in range(size(20, 300))]
+    writing = asyncio.gather(*(case.hear(a_referral(case.case_id)) for case in cases))
+    while not writing.done():
+        for numbers in (await feeds(told)).values():
+            assert numbers == list(range(1, len(numbers) + 1))
+    await writing
+
+    found = await feeds(told)
+    assert len(found) == 1
+    assert set(map(tuple, found.values())) == {tuple(range(1, len(cases) + 1))}
+
+
+async def _waits(of: Runtime) -> bool:
+    """Whether a transaction waits for the row of another."""
+    return bool(
+        await of.pool.fetchval(
+            """SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'
+               AND datname = current_database()"""
+        )
+    )

@@ -14,11 +14,10 @@ from uuid import UUID
 import pytest
 
 from services.ids import new_id
-from services.messaging.consumer import consume_cases
 from services.messaging.relay import run_relay
 from services.runtime import Runtime
 from tests.fixtures.brokers import Brokers, three_brokers
-from tests.fixtures.messaging import a_runtime, emit, read_topic, running, until
+from tests.fixtures.messaging import a_runtime, consuming, emit, read_topic, running, until
 from tests.fixtures.servers import PostgresServer
 
 pytestmark = [pytest.mark.kafka, pytest.mark.long, pytest.mark.timeout(900)]
@@ -71,7 +70,7 @@ async def test_brokers_come_and_go_and_every_event_takes_effect_once(
             async with (
                 running(lambda stop: _load(runtime, cases, stop)),
                 running(lambda stop: run_relay(runtime, stop)) as relay,
-                running(lambda stop: consume_cases(runtime, stop)) as consumer,
+                consuming(runtime) as consumer,
             ):
                 await _goes_on(runtime, "all three there")
                 first = brokers.leader(kafka.cluster, "cases")
@@ -85,7 +84,7 @@ async def test_brokers_come_and_go_and_every_event_takes_effect_once(
 
             async with (
                 running(lambda stop: run_relay(runtime, stop)),
-                running(lambda stop: consume_cases(runtime, stop)),
+                consuming(runtime),
             ):
 
                 async def level() -> bool:

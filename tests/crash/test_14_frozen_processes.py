@@ -8,7 +8,6 @@ import psutil
 import pytest
 
 from services.ids import new_id
-from services.messaging.consumer import consume_cases
 from services.messaging.relay import run_relay
 from tests.crash.checks import (
     LONG,
@@ -21,6 +20,7 @@ from tests.crash.part import ended, frozen, start
 from tests.fixtures.messaging import (
     a_runtime,
     a_service,
+    consuming,
     effects,
     emit,
     read_topic,
@@ -54,7 +54,7 @@ async def test_a_frozen_leader_that_wakes_up_late_brings_nothing_out_of_order(
 
         async with (
             running(lambda stop: run_relay(sender, stop)),
-            running(lambda stop: consume_cases(hearer, stop)),
+            consuming(hearer),
         ):
             assert await sender.pool.fetchval(HOLDER) == frozen_as
             for case_id in cases * 2:  # newer events of the same cases
@@ -93,16 +93,16 @@ async def test_a_consumer_that_was_frozen_past_its_session_writes_nothing(
         a_runtime(
             postgres_server, kafka_server, service=a_service("intake"), topic=topic
         ) as sender,
-        a_runtime(postgres_server, kafka_server, topic=topic, instance="heir") as hearer,
+        a_runtime(postgres_server, kafka_server, topic=topic, instance=topic) as hearer,
         running(lambda stop: run_relay(sender, stop)),
     ):
-        zombie = start("cases", hearer, fail=f"{place}:2:freeze", instance="zombie")
+        zombie = start("cases", hearer, fail=f"{place}:2:freeze", instance=f"{topic}.zombie")
         await emit(sender, cases[0])
         await until(lambda: heard(hearer, 1), 60)
         await emit(sender, cases[0])
         await frozen(zombie, 60)  # with the second record in its hands
 
-        async with running(lambda stop: consume_cases(hearer, stop)):
+        async with consuming(hearer):
             for case_id in cases * (further // len(cases)):
                 await emit(sender, case_id)
             await until(lambda: heard(hearer, further + 2), 120)

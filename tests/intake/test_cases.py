@@ -269,6 +269,21 @@ async def test_a_completed_turn_closes_and_a_failed_one_waits_for_the_package(
     assert (await read(intake, other))["outcome"] == "no_agreement"
 
 
+async def test_nobody_ceases_to_hold_a_case_before_he_began(intake: Intake) -> None:
+    done, story = await a_case(intake)
+    await story.offered()
+    await story.accepted()
+    earlier = intake.runtime.clock.now() - timedelta(hours=1)  # a party had left by then
+
+    await story.say(
+        AssignmentEnded(**story.turn(), end="failed", outcome="withdrawn", ended_at=earlier)
+    )
+
+    held = (await read(intake, done))["holders"]
+    assert [h["organisation"] for h in held] == [COURT, CENTRE, COURT]
+    assert held[2]["since"] == held[1]["since"] == (await read(intake, done))["held_since"]
+
+
 async def test_events_of_an_older_round_are_recorded_and_change_nothing(intake: Intake) -> None:
     done, story = await a_case(intake)
     await story.offered()

@@ -101,13 +101,48 @@ MUTANTS: Final = (
         "tests/crash/test_08_twice.py",
     ),
     Mutant(
+        "a gap passes as the next",
+        "services/messaging/inbox.py",
+        "    if sequence == last + 1:\n        return Verdict.NEXT\n",
+        "    if sequence > last:\n        return Verdict.NEXT\n",
+        "tests/crash/test_08_twice.py",
+    ),
+    Mutant(
+        "a case waits for whom it waited for first",
+        "services/messaging/parking.py",
+        'code, source = "gap", queue[0][1].envelope().source',
+        'code, source = "gap", None',
+        "tests/crash/test_08_twice.py",
+    ),
+    Mutant(
         "replay without order",
         "services/messaging/parking.py",
         'SELECT id, topic, partition, "offset", key, headers, data FROM parked_event\n'
-        "               WHERE consumer = $1 AND key = $2 ORDER BY id",
+        "           WHERE consumer = $1 AND key = $2 ORDER BY id",
         'SELECT id, topic, partition, "offset", key, headers, data FROM parked_event\n'
-        "               WHERE consumer = $1 AND key = $2 ORDER BY id DESC LIMIT 1",
+        "           WHERE consumer = $1 AND key = $2 ORDER BY id DESC LIMIT 1",
         "tests/crash/test_07_poison.py",
+    ),
+    Mutant(
+        "the consumer does not wait for a replay",
+        "services/messaging/inbox.py",
+        '                   ORDER BY key FOR UPDATE""",\n',
+        '                   ORDER BY key""",\n',
+        "tests/crash/test_07_poison.py",
+    ),
+    Mutant(
+        "a lost topic is filled one service after the other",
+        "services/messaging/recovery.py",
+        '            yield row["partition"], row["offset"], name, row\n',
+        '            yield row["partition"], 0, name, row\n',
+        "tests/crash/test_09_broker_gone.py",
+    ),
+    Mutant(
+        "topics have one replica on three brokers",
+        "services/topics.py",
+        "        replicas = 3 if len(found.brokers) >= 3 else 1\n",
+        "        replicas = 1\n",
+        "tests/crash/test_13_brokers.py",
     ),
     Mutant(
         "recovery raises no stream head",
@@ -121,6 +156,13 @@ MUTANTS: Final = (
         "services/unit_of_work.py",
         "        if pending.outbox and not self.runtime.writes_allowed:\n",
         "        if not pending and not self.runtime.writes_allowed:\n",
+        "tests/crash/test_10_database_gone.py",
+    ),
+    Mutant(
+        "a commit is answered before it is on the disk",
+        "services/unit_of_work.py",
+        "f\"{_BEGIN}, set_config('plan_cache_mode'",
+        "f\"{_BEGIN}, set_config('synchronous_commit', 'off', true), set_config('plan_cache_mode'",
         "tests/crash/test_10_database_gone.py",
     ),
     Mutant(
@@ -146,10 +188,31 @@ MUTANTS: Final = (
         "tests/crash/test_12_last_hop.py",
     ),
     Mutant(
+        "a feed is numbered without the lock of its head",
+        "notification/repository.py",
+        """  INSERT INTO feed_head AS h (connection, feed_sequence)
+  SELECT connection, count(*) FROM fresh GROUP BY connection ORDER BY connection
+  ON CONFLICT (connection) DO UPDATE SET feed_sequence = h.feed_sequence + excluded.feed_sequence
+  RETURNING connection, feed_sequence),
+""",
+        """  SELECT connection, count(*) + coalesce((SELECT max(e.feed_sequence) FROM feed_entry e
+    WHERE e.connection = fresh.connection), 0) AS feed_sequence
+  FROM fresh GROUP BY connection),
+""",
+        "tests/crash/test_12_last_hop.py",
+    ),
+    Mutant(
         "silence overrides an answer",
         "mediation/queue/handlers.py",
         '    if row["state"] != "offered":\n        return\n    move, meaning',
         "    move, meaning",
+        "tests/crash/test_11_crossing.py",
+    ),
+    Mutant(
+        "the same holder is written down again",
+        "intake/repository.py",
+        "WHERE case_id = $1 AND holder <> $3 RETURNING held_since",
+        "WHERE case_id = $1 RETURNING held_since",
         "tests/crash/test_11_crossing.py",
     ),
     Mutant(

@@ -84,28 +84,33 @@ async def intake(postgres_server, kafka_server):
     ) as runtime:
         generation = int(topic.rsplit(".", 1)[-1]) + 1000
         runtime.settings = runtime.settings.model_copy(update={"generation": generation})
-        await runtime.pool.execute(
-            """INSERT INTO directory_entry (key, version, value) VALUES ($1, 1, $2)""",
-            f"connection:{CONNECTION}",
-            {
-                "name": CONNECTION,
-                "organisations": [ORGANISATION],
-                "kafka": True,
-                "scopes": ["referral:write"],
-                "active": True,
-            },
-        )
-        await runtime.refresh_directory()
+        await register(runtime, CONNECTION)
         yield runtime
 
 
-async def send(kafka, *commands):
+async def register(runtime, connection):
+    """The connection stands in the directory."""
+    await runtime.pool.execute(
+        """INSERT INTO directory_entry (key, version, value) VALUES ($1, 1, $2)""",
+        f"connection:{connection}",
+        {
+            "name": connection,
+            "organisations": [ORGANISATION],
+            "kafka": True,
+            "scopes": ["referral:write"],
+            "active": True,
+        },
+    )
+    await runtime.refresh_directory()
+
+
+async def send(kafka, *commands, connection=CONNECTION):
     """Send ``(headers, data)`` pairs as the connection itself."""
-    producer = AIOKafkaProducer(**kafka.client(CONNECTION))
+    producer = AIOKafkaProducer(**kafka.client(connection))
     await producer.start()
     for headers, data in commands:
         pairs = [(name, value.encode()) for name, value in headers.items()]
-        await producer.send_and_wait(f"agency.{CONNECTION}.in", data, headers=pairs)
+        await producer.send_and_wait(f"agency.{connection}.in", data, headers=pairs)
     await producer.stop()
 
 
@@ -172,6 +177,24 @@ async def test_each_command_is_answered_once_with_what_became_of_it(intake, kafk
         "SELECT count(*) FROM outbox WHERE type = 'liandiao.party.changed.v1'"
     )
     assert changes == 1
+
+
+@pytest.mark.postgres
+@pytest.mark.kafka
+async def test_a_connection_that_comes_later_is_heard_by_the_running_service(intake, kafka_server):
+    added = f"{CONNECTION}-{next(kafka_server.numbers)}"
+    kafka_server.ensure_connection(added)
+    first, command = a_command()
+    await send(kafka_server, command)
+    async with running(lambda stop: consume_commands(intake, stop)):
+        await until(lambda: answered(intake, [first]), 40)
+        await register(intake, added)
+        later, command = a_command()
+        await send(kafka_server, command, connection=added)
+        again, command = a_command()
+        await send(kafka_server, command)
+
+        await until(lambda: answered(intake, [later, again]), 30)
 
 
 @pytest.mark.postgres

@@ -20,6 +20,7 @@ from tests.fixtures.messaging import (
     a_runtime,
     a_service,
     another_process,
+    consuming,
     crash,
     effects,
     emit,
@@ -27,6 +28,7 @@ from tests.fixtures.messaging import (
     running,
     until,
 )
+from tests.services.test_parking import an_event
 
 real = [pytest.mark.postgres, pytest.mark.kafka]
 
@@ -69,6 +71,24 @@ def test_an_event_of_an_older_episode_or_a_closed_case_is_over():
 
 
 # -- what stops a bad deploy ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("ce_sequence", "\\xff"),
+        ("ce_sequence", "0"),
+        ("ce_episode", "first"),
+        ("ce_id", "7"),
+        ("ce_recordedtime", "yesterday"),
+    ],
+)
+def test_a_header_that_is_not_what_it_must_be_is_poison(name, value):
+    record = an_event(new_id(), 1)
+    record.headers[:] = [[n, value if n == name else v] for n, v in record.headers]
+
+    with pytest.raises(Poison):
+        record.envelope()
 
 
 def test_ten_cases_in_a_row_stop_the_consumer_and_nine_do_not():
@@ -125,7 +145,7 @@ class World:
         return running(lambda stop: run_relay(self.sender, stop))
 
     def consumer(self, runtime=None):
-        return running(lambda stop: consume_cases(runtime or self.hearer, stop))
+        return consuming(runtime or self.hearer)
 
     async def heard(self, count, case_id=None):
         await until(lambda: self._count(count, case_id))

@@ -189,6 +189,22 @@ async def test_sources_of_one_case_are_counted_apart_and_queue_together(runtime)
     ]
 
 
+async def test_the_second_gap_of_a_case_is_mended_as_soon_as_the_first(runtime):
+    case_id = new_id()
+    await take(
+        runtime,
+        an_event(case_id, 2, source="/intake"),
+        an_event(case_id, 2, source="/routing"),
+    )
+    tally = await take(runtime, an_event(case_id, 1, source="/intake"))
+    assert tally.mended
+    assert (await parking.replay(runtime, str(case_id))).code == "gap"
+
+    tally = await take(runtime, an_event(case_id, 1, source="/routing"))
+
+    assert tally.mended == {str(case_id)}
+
+
 async def test_a_dropped_event_is_audited_and_the_next_one_is_next(runtime):
     case_id = new_id()
     await park(runtime, an_event(case_id, 1))
@@ -200,6 +216,51 @@ async def test_a_dropped_event_is_audited_and_the_next_one_is_next(runtime):
 
     assert await effects(runtime, case_id) == [2]
     assert await runtime.pool.fetchval("SELECT action FROM audit_entry") == "event.dropped"
+
+
+async def test_a_drop_gives_up_what_never_came_and_nothing_that_waits(runtime):
+    case_id = new_id()
+    await take(runtime, an_event(case_id, 1), an_event(case_id, 5), an_event(case_id, 4))
+
+    answer = await parking.drop_parked(runtime, str(case_id), "the sender lost them")
+    assert answer == {"source": "/intake", "missing": {"first": 2, "last": 3}, "left": 2}
+    assert (await parking.replay(runtime, str(case_id))).left == 0
+
+    assert await effects(runtime, case_id) == [1, 4, 5]
+    detail = await runtime.pool.fetchval("SELECT detail FROM audit_entry")
+    assert detail["missing"] == {"first": 2, "last": 3}
+
+
+async def test_a_drop_takes_the_event_at_which_the_replay_stops(runtime):
+    case_id = new_id()
+    await take(runtime, an_event(case_id, 2))
+    poison = an_event(case_id, 1)
+    await park(runtime, Incoming(*(*_fields(poison)[:5], b"{")))
+    assert (await parking.replay(runtime, str(case_id))).left == 2
+
+    await parking.drop_parked(runtime, str(case_id), "nobody can read it")
+    assert (await parking.replay(runtime, str(case_id))).left == 0
+
+    assert await effects(runtime, case_id) == [2]
+
+
+async def test_behind_a_record_without_a_place_nothing_else_is_let_go(runtime):
+    case_id = new_id()
+    await take(runtime, an_event(case_id, 1))
+    broken = an_event(case_id, 2)
+    await park(runtime, Incoming(*(*_fields(broken)[:4], [], broken.data)))
+    await take(runtime, an_event(case_id, 3), an_event(case_id, 4))
+
+    await parking.drop_parked(runtime, str(case_id), "its headers are gone")
+    assert (await parking.replay(runtime, str(case_id))).code == "gap"
+    await parking.drop_parked(runtime, str(case_id), "it was the second")
+    await parking.replay(runtime, str(case_id))
+
+    assert await effects(runtime, case_id) == [1, 3, 4]
+
+
+def _fields(record):
+    return record.topic, record.partition, record.offset, record.key, record.headers, record.data
 
 
 async def test_what_is_not_parked_cannot_be_replayed(runtime):

@@ -7,12 +7,12 @@ import pytest
 from services.errors import Unavailable
 from services.ids import new_id
 from services.messaging import recovery
-from services.messaging.consumer import consume_cases
 from services.messaging.relay import run_relay
 from tests.fixtures.messaging import (
     a_runtime,
     a_service,
     another_process,
+    consuming,
     effects,
     emit,
     read_topic,
@@ -119,7 +119,7 @@ async def test_an_emptied_kafka_is_rebuilt_in_order_and_nothing_takes_effect_twi
                     await emit(second, case_id)
             await until(lambda: all_published(sender))
             await until(lambda: all_published(second))
-        async with running(lambda stop: consume_cases(hearer, stop)):
+        async with consuming(hearer):
             await until(lambda: heard(hearer, 36))
         before = [fact(r) for r in await read_topic(kafka_server, first)]
 
@@ -134,7 +134,7 @@ async def test_an_emptied_kafka_is_rebuilt_in_order_and_nothing_takes_effect_twi
         moved.settings = hearer.settings.model_copy(
             update={"cases_topic": fresh, "generation": 2, "instance": fresh}
         )
-        async with running(lambda stop: consume_cases(moved, stop)):
+        async with consuming(moved):
             await until(lambda: positions(moved, 36))
             assert len(await effects(hearer)) == 36
             sender.settings = sender.settings.model_copy(update={"cases_topic": fresh})
