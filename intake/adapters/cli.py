@@ -1,4 +1,4 @@
-"""``liandiao adapter``: what a sender's own export becomes, row by row, and which layouts there are.
+"""``liandiao adapter``: what a sender's export becomes, row by row, and which layouts there are.
 
 Writes nothing anywhere and calls nobody. Only ``--json`` shows what a row holds, to the one who
 gave the file; reasons name column and rule, never a value.
@@ -66,13 +66,10 @@ def _chosen(path: Path, name: str | None) -> Layout:
         if name.endswith(".json"):
             return read_layout(Path(name))
         raise LayoutError(f"no layout has this name; there are: {', '.join(layouts)}")
-    with path.open("rb"):
-        fitting = layouts_for(path, layouts)
-    if len(fitting) == 1:
-        return layouts[fitting[0]]
-    if fitting:
+    fitting = layouts_for(path, layouts)
+    if len(fitting) > 1:
         raise LayoutError(f"several layouts fit; choose with --layout: {', '.join(fitting)}")
-    raise FileError("no_layout_fits")
+    return layouts[fitting[0]]
 
 
 def _as_text(outcome: Outcome) -> str:

@@ -272,7 +272,9 @@ class _Conversion:
         phone = self._party_text(party.phone, cells, prefix, pointer + "/phone")
         number = self._party_text(party.id, cells, prefix, pointer + "/id")
         id_type = self._coded(party.id_type, cells, prefix) if party.id_type else None
-        if number and id_type is None and party.id_type is None:
+        if number and party.id_type and self._cell(party.id_type.column, cells, prefix) is None:
+            self._fault(prefix + party.id_type.column, "cell_empty", (f"{pointer}/id",))
+        if number and party.id_type is None:
             id_type = "uscc" if identity.fold_number(number).startswith("9") else "resident_id"
         if name is None:
             self._fault(prefix + party.name, "cell_empty", (f"{pointer}/name",))

@@ -37,17 +37,49 @@ class Total(_Strict):
     words: tuple[Name, ...] = Field(min_length=1)
 
 
-class Format(_Strict):
-    """How bytes become rows."""
+class _Format(_Strict):
+    total: Total | None = None
 
-    kind: Literal["csv", "json", "ndjson", "xml", "xlsx"]
-    encoding: Literal["utf-8", "utf-8-sig", "gb18030"] = "utf-8"
-    root: Name | None = None
-    records: Name | None = None
+
+class Csv(_Format):
+    """A table of texts under one row of heads (RFC 4180)."""
+
+    kind: Literal["csv"]
+    encoding: Literal["utf-8", "utf-8-sig", "gb18030"]
+    delimiter: Literal[",", ";", "\t"] = ","
+
+
+class Json(_Format):
+    """One object with a list of records."""
+
+    kind: Literal["json"]
+    records: Name
+
+
+class Ndjson(_Format):
+    """One object a line."""
+
+    kind: Literal["ndjson"]
+
+
+class Xml(_Format):
+    """Elements of one name below the root; ``lists`` names what may stand several times in one."""
+
+    kind: Literal["xml"]
+    root: Name
+    records: Name
     lists: tuple[Name, ...] = ()
+
+
+class Xlsx(_Format):
+    """One sheet, the first when none is named; what stands above ``head_row`` is not read."""
+
+    kind: Literal["xlsx"]
     sheet: Name | None = None
     head_row: int = Field(1, ge=1, le=100)
-    total: Total | None = None
+
+
+Format = Annotated[Csv | Json | Ndjson | Xml | Xlsx, Field(discriminator="kind")]
 
 
 class Column(_Strict):
@@ -230,7 +262,6 @@ class Party(_Strict):
     gender: Coded | None = None
     consent: Literal["given", "unknown"] | Coded = "unknown"
     representative: Representative | None = None
-    protected: bool = False
     warn_when_absent: Reason | None = None
     warn_when_present: Reason | None = None
     anonymous_names: tuple[Name, ...] = ()
@@ -303,10 +334,10 @@ def _wrongs(layout: Layout) -> Iterator[str]:
     yield from _wrong_pointers(layout)
     if not any("/source/reference" in each.to for each in layout.mappings):
         yield "no column gives /source/reference"
-    form = layout.format
-    needed = {"json": (form.records,), "xml": (form.root, form.records)}.get(form.kind, ())
-    if None in needed:
-        yield f"a layout of kind {form.kind} needs records" + ("" if form.root else ", and root")
+    for mapping in layout.mappings:
+        by = mapping.by
+        if isinstance(by, Count) and (by.at_most is None) != (by.beyond is None):
+            yield f"column {mapping.column}: at_most and beyond go together"
 
 
 def _used_columns(layout: Layout) -> Iterator[str]:
@@ -334,11 +365,14 @@ def _party_columns(party: Party) -> Iterator[str]:
             yield party.representative.authority.column
 
 
+def _entries(table: Codes) -> list[Entry]:
+    return [*table.entries.values(), *([table.empty] if table.empty else [])]
+
+
 def _wrong_tables(layout: Layout) -> Iterator[str]:
     """A table is complete when every code that gives a referral sets the same members."""
     for table in layout.codes:
-        entries = [*table.entries.values(), *([table.empty] if table.empty else [])]
-        members = {frozenset(entry.set) for entry in entries if entry.no_referral is None}
+        members = {frozenset(e.set) for e in _entries(table) if e.no_referral is None}
         if len(members) > 1:
             yield f"the codes of {table.column} do not all set the same members"
         for code, entry in table.entries.items():
@@ -349,14 +383,12 @@ def _wrong_tables(layout: Layout) -> Iterator[str]:
 
 def _used_reasons(layout: Layout) -> Iterator[str | None]:
     for table in layout.codes:
-        for entry in [*table.entries.values(), *([table.empty] if table.empty else [])]:
+        for entry in _entries(table):
             yield from (entry.warn, entry.refuse, entry.no_referral)
     for mapping in layout.mappings:
         yield mapping.warn_when_present
         if isinstance(mapping.by, Count):
             yield mapping.by.beyond
-            if (mapping.by.at_most is None) != (mapping.by.beyond is None):
-                yield "at_most_and_beyond_go_together"
     for party in layout.parties:
         yield from (party.warn_when_absent, party.warn_when_present, party.anonymous_without_phone)
 
@@ -370,17 +402,24 @@ def _wrong_reasons(layout: Layout) -> Iterator[str]:
 
 
 def _wrong_pointers(layout: Layout) -> Iterator[str]:
-    pointers = [*layout.constants, *(p for each in layout.mappings for p in each.to)]
-    pointers += [p for t in layout.codes for entry in t.entries.values() for p in entry.set]
-    for pointer in dict.fromkeys(pointers):
-        if not _in_schema(pointer.split("/")[1:]):
+    """Members that no referral has, and values outside a member's closed list."""
+    values: list[tuple[str, Any]] = [*layout.constants.items()]
+    for table in layout.codes:
+        for entry in _entries(table):
+            values += entry.set.items()
+    mapped = [pointer for mapping in layout.mappings for pointer in mapping.to]
+    for pointer in dict.fromkeys([*(pointer for pointer, _ in values), *mapped]):
+        if _member(pointer) is None:
             yield f"a referral has no member {pointer}"
+    for pointer, value in values:
+        closed = (_member(pointer) or {}).get("enum")
+        if closed is not None and value not in closed:
+            yield f"a value of {pointer} is not in its closed list"
 
 
-def _in_schema(steps: list[str]) -> bool:
-    """Whether a referral has the member; below ``legal_context`` any name is the lane's own."""
-    if steps[0] == "legal_context":
-        return len(steps) == 2
+def _member(pointer: str) -> dict[str, Any] | None:
+    """The schema of a member; directly below ``legal_context`` any name is the lane's own."""
+    steps = pointer.split("/")[1:]
     node: dict[str, Any] = schema()
     for step in steps:
         if "$ref" in node:
@@ -390,5 +429,5 @@ def _in_schema(steps: list[str]) -> bool:
         elif step in node.get("properties", {}):
             node = node["properties"][step]
         else:
-            return False
-    return True
+            return {} if steps[0] == "legal_context" and len(steps) == 2 else None
+    return node

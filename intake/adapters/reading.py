@@ -5,6 +5,7 @@ table of texts are held in memory, within limits. What is wrong with one record 
 ``FileError`` is for the file as a whole. No error holds a value of the file.
 """
 
+import codecs
 import csv
 import io
 import json
@@ -13,7 +14,7 @@ from typing import Any, BinaryIO, Final
 
 from intake import strict_json
 from intake.adapters import xlsx
-from intake.adapters.layout import Format, Layout
+from intake.adapters.layout import Csv, Json, Layout, Ndjson, Xlsx, Xml
 from intake.adapters.rows import Cells, FileError, Row, Value
 from intake.adapters.xml_events import CHUNK_BYTES, feed
 
@@ -23,20 +24,29 @@ MAX_JSON_BYTES: Final = 64 * 1024 * 1024
 
 def rows(file: BinaryIO, layout: Layout) -> Iterator[Row]:
     """The records of a file in order. Raises ``FileError`` when the file cannot be read on."""
-    return _READERS[layout.format.kind](file, layout)
+    match layout.format:
+        case Csv() as form:
+            return _csv(file, layout, form)
+        case Xlsx() as form:
+            return _xlsx(file, layout, form)
+        case Json() as form:
+            return _json(file, form)
+        case Ndjson():
+            return _ndjson(file)
+        case Xml() as form:
+            return _xml(file, form)
 
 
 # -- tables ---------------------------------------------------------------------------------------
 
 
-def _csv(file: BinaryIO, layout: Layout) -> Iterator[Row]:
-    text = io.TextIOWrapper(file, encoding=layout.format.encoding, errors="strict", newline="")
+def _csv(file: BinaryIO, layout: Layout, form: Csv) -> Iterator[Row]:
+    text = io.TextIOWrapper(file, encoding=form.encoding, errors="strict", newline="")
+    reader = csv.reader(_lines(text), delimiter=form.delimiter, strict=True)
     try:
-        yield from _csv_rows(csv.reader(_lines(text), strict=True), layout)
+        yield from _csv_rows(reader, layout)
     except UnicodeDecodeError:
         raise FileError("file_not_decodable") from None
-    finally:
-        text.detach()
 
 
 def _lines(text: io.TextIOWrapper) -> Iterator[str]:
@@ -84,14 +94,14 @@ def _head(cells: list[str], layout: Layout, line: int) -> list[str]:
     return names
 
 
-def _xlsx(file: BinaryIO, layout: Layout) -> Iterator[Row]:
+def _xlsx(file: BinaryIO, layout: Layout, form: Xlsx) -> Iterator[Row]:
     head: list[str] | None = None
     number = 0
-    for line, cells in xlsx.sheet_rows(file, layout.format.sheet):
-        if line < layout.format.head_row:
+    for line, cells in xlsx.sheet_rows(file, form.sheet):
+        if line < form.head_row:
             continue
         if head is None:
-            if line != layout.format.head_row:
+            if line != form.head_row:
                 break
             texts = [cells.get(at) for at in range(max(cells, default=-1) + 1)]
             head = _head([str(text or "") for text in texts], layout, line)
@@ -111,23 +121,26 @@ def _xlsx(file: BinaryIO, layout: Layout) -> Iterator[Row]:
 # -- records --------------------------------------------------------------------------------------
 
 
-def _json(file: BinaryIO, layout: Layout) -> Iterator[Row]:
+def _json(file: BinaryIO, form: Json) -> Iterator[Row]:
     try:
-        body = strict_json.parse(file.read(MAX_JSON_BYTES + 1), max_bytes=MAX_JSON_BYTES)
+        raw = file.read(MAX_JSON_BYTES + 1).removeprefix(codecs.BOM_UTF8)
+        body = strict_json.parse(raw, max_bytes=MAX_JSON_BYTES)
     except strict_json.StrictJsonError as error:
         rule = {"body_too_large": "file_too_large", "not_utf8": "file_not_decodable"}
         raise FileError(rule.get(error.rule, "file_not_json")) from None
-    records = body.get(layout.format.records) if isinstance(body, dict) else None
+    records = body.get(form.records) if isinstance(body, dict) else None
     if not isinstance(records, list):
         raise FileError("file_not_json")
     for number, record in enumerate(records, 1):
         yield _record(number, number, record)
 
 
-def _ndjson(file: BinaryIO, layout: Layout) -> Iterator[Row]:
+def _ndjson(file: BinaryIO) -> Iterator[Row]:
     number = line = 0
     while raw := file.readline(MAX_RECORD):
         line += 1
+        if line == 1:
+            raw = raw.removeprefix(codecs.BOM_UTF8)
         if len(raw) >= MAX_RECORD:
             raise FileError("line_too_long", line=line)
         if not raw.strip():
@@ -196,8 +209,8 @@ def _item(item: Any) -> Cells:
     return {k: None if isinstance(v, dict | list) else v for k, v in item.items()}
 
 
-def _xml(file: BinaryIO, layout: Layout) -> Iterator[Row]:
-    building = _XmlRecords(layout.format)
+def _xml(file: BinaryIO, form: Xml) -> Iterator[Row]:
+    building = _XmlRecords(form)
     chunks = iter(lambda: file.read(CHUNK_BYTES), b"")
     for _ in feed(chunks, building.start, building.end, building.text):
         yield from building.done
@@ -207,7 +220,7 @@ def _xml(file: BinaryIO, layout: Layout) -> Iterator[Row]:
 class _XmlRecords:
     """Builds one row for each record element below the root."""
 
-    def __init__(self, form: Format) -> None:
+    def __init__(self, form: Xml) -> None:
         self.form = form
         self.done: list[Row] = []
         self.number = 0
@@ -230,6 +243,7 @@ class _XmlRecords:
             self.cells, self.lists, self.fault = {}, {}, None
         if not self._inside():
             return
+        self._grow(len(name) + sum(len(k) + len(v) for k, v in attributes.items()))
         if len(self.path) == 3 and name in self.form.lists:
             self.lists.setdefault(f"{name}[]", []).append({})
         self.parts, self.leaf = [], True
@@ -239,9 +253,7 @@ class _XmlRecords:
     def text(self, part: str) -> None:
         """A piece of text."""
         if self._inside():
-            self.size += len(part)
-            if self.size > MAX_RECORD:
-                raise FileError("line_too_long", line=self.line)
+            self._grow(len(part))
             self.parts.append(part)
 
     def end(self, _name: str) -> None:
@@ -257,6 +269,11 @@ class _XmlRecords:
                 )
         self.path.pop()
 
+    def _grow(self, characters: int) -> None:
+        self.size += characters
+        if self.size > MAX_RECORD:
+            raise FileError("line_too_long", line=self.line)
+
     def _inside(self) -> bool:
         return len(self.path) >= 2 and self.path[1] == self.form.records
 
@@ -269,6 +286,3 @@ class _XmlRecords:
         if name in cells:
             self.fault = "element_repeated"
         cells[name] = value
-
-
-_READERS: Final = {"csv": _csv, "xlsx": _xlsx, "json": _json, "ndjson": _ndjson, "xml": _xml}

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any, Final
@@ -33,27 +34,23 @@ class CellFault(ValueError):
         self.rule = rule
 
 
+@dataclass(frozen=True)
 class Surroundings:
     """What a transformation may look at beside its cell, and where it leaves warnings."""
 
-    def __init__(self, directory: DirectoryFolder, on: date, warn: Callable[[str], None]) -> None:
-        self.directory = directory
-        self.on = on
-        self.warn = warn
+    directory: DirectoryFolder
+    on: date
+    warn: Callable[[str], None]
 
 
 def clean(value: Value, column: spec.Column) -> tuple[Value, bool]:
     """A cell without guards and outer blanks, empty as None; whether brackets were folded."""
     if not isinstance(value, str):
         return value, False
-    text = value
-    for step in column.clean:
-        if step == "strip_guard":
-            text = text.removeprefix("\t")
+    text = value.removeprefix("\t") if "strip_guard" in column.clean else value
     text = text.strip(" \r\n\u3000")
-    if "full_width_brackets" in column.clean:
-        text = text.translate(_BRACKETS)
-    return text or None, "(" in value and "(" not in text
+    folded = text.translate(_BRACKETS) if "full_width_brackets" in column.clean else text
+    return folded or None, folded != text
 
 
 def is_figure(text: str) -> bool:
@@ -132,8 +129,10 @@ def _serial_day(by: spec.SerialDay, value: Value, around: Surroundings) -> datet
 
 
 def _yuan_to_fen(_: spec.YuanToFen, value: Value, __: Surroundings) -> int:
+    if isinstance(value, Decimal) and (not value.is_finite() or abs(value.adjusted()) > 20):
+        raise CellFault("amount_not_a_number")
     if isinstance(value, int | Decimal) and not isinstance(value, bool):
-        value = format(value, "f")
+        value = f"{value:f}" if isinstance(value, Decimal) else str(value)
     if not isinstance(value, str) or not _YUAN.match(value):
         raise CellFault("amount_not_a_number")
     fen = Decimal(value) * 100

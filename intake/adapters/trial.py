@@ -1,4 +1,4 @@
-"""A whole file, row by row: converted, checked as POST would check it, each row with its outcome."""
+"""A whole file, row by row: converted, checked as POST would check it, each with its outcome."""
 
 import hashlib
 import json
@@ -13,7 +13,7 @@ from intake.adapters.layout import Layout
 from intake.adapters.messages import message
 from intake.adapters.places import DirectoryFolder
 from intake.adapters.reading import rows
-from intake.adapters.rows import FileError
+from intake.adapters.rows import FileError, Row
 from intake.validation import normal_reference, validate
 from services.clock import SHANGHAI
 from services.events import lanes
@@ -45,23 +45,24 @@ class Trial:
 
     def run(self, file: BinaryIO) -> Iterator[Outcome]:
         """Every row in order. Raises ``FileError`` when the file as a whole cannot be read on."""
-        today = self.now.astimezone(SHANGHAI).date()
         for row in rows(file, self.layout):
-            converted = convert(row, self.layout, self.directory, today)
-            yield self._judge(row.number, row.line, converted)
+            yield self.judge(row)
 
-    def _judge(self, number: int, line: int, converted: Converted) -> Outcome:
+    def judge(self, row: Row) -> Outcome:
+        """What this row, after those before it, becomes."""
+        today = self.now.astimezone(SHANGHAI).date()
+        converted = convert(row, self.layout, self.directory, today)
         document = converted.document
         reasons = list(converted.findings)
         if document is not None:
             reasons += self._checked(converted, document)
             if not any(reason.level == "refused" for reason in reasons):
-                reasons += self._used_before(number, document)
+                reasons += self._used_before(row.number, document)
         levels = {reason.level for reason in reasons}
         refused = "refused" in levels
         return Outcome(
-            row=number,
-            line=line,
+            row=row.number,
+            line=row.line,
             reference=converted.reference,
             outcome="refused" if refused else "warning" if levels else "accepted",
             reasons=tuple(reasons),
@@ -108,16 +109,23 @@ def _touches(pointer: str, missing: str) -> bool:
 
 
 def layouts_for(path: Path, layouts: dict[str, Layout]) -> list[str]:
-    """Names of the layouts by which the file can be read: its ending, heads and first record."""
-    return [name for name, layout in layouts.items() if _fits(path, layout)]
+    """Names of the layouts by which the file can be read: its ending, heads and first record.
 
-
-def _fits(path: Path, layout: Layout) -> bool:
-    if path.suffix.lower() != f".{layout.format.kind}":
-        return False
-    try:
-        with path.open("rb") as file:
-            first = next(rows(file, layout), None)
-    except FileError:
-        return False
-    return first is None or first.fault is not None or layout.reference_column() in first.cells
+    Raises ``FileError`` when there is none: the one of the only layout with this ending, if so.
+    """
+    kind = path.suffix.lower().removeprefix(".")
+    candidates = {name: each for name, each in layouts.items() if each.format.kind == kind}
+    fitting: list[str] = []
+    for name, layout in candidates.items():
+        try:
+            with path.open("rb") as file:
+                first = next(rows(file, layout), None)
+        except FileError:
+            if len(candidates) == 1:
+                raise
+            continue
+        if first is None or first.fault or layout.reference_column() in first.cells:
+            fitting.append(name)
+    if not fitting:
+        raise FileError("no_layout_fits")
+    return fitting

@@ -3,6 +3,7 @@
 import posixpath
 import re
 import zipfile
+import zlib
 from collections.abc import Iterator
 from decimal import Decimal, InvalidOperation
 from typing import BinaryIO, Final
@@ -14,6 +15,9 @@ MAX_BYTES: Final = 64 * 1024 * 1024
 MAX_COLUMNS: Final = 1000
 MAX_ENTRIES: Final = 1000
 ERROR: Final = "\0error"
+_BROKEN: Final = (
+    zipfile.BadZipFile, zlib.error, KeyError, NotImplementedError, RuntimeError, EOFError, OSError,
+)  # fmt: skip
 _CELL: Final = re.compile(r"([A-Z]{1,3})([0-9]{1,7})\Z")
 
 
@@ -28,7 +32,7 @@ def sheet_rows(file: BinaryIO, sheet: str | None) -> Iterator[tuple[int, dict[in
             if len(archive.infolist()) > MAX_ENTRIES:
                 raise FileError("file_too_large")
             yield from _rows(_Parts(archive), sheet)
-    except (zipfile.BadZipFile, KeyError, NotImplementedError, RuntimeError, EOFError, OSError):
+    except _BROKEN:
         raise FileError("file_not_xlsx") from None
 
 
@@ -85,25 +89,27 @@ def _sheet_path(parts: _Parts, sheet: str | None) -> str:
 
 
 def _shared_texts(parts: _Parts) -> list[str]:
+    """The workbook's table of texts; phonetic hints are left out."""
     found: list[str] = []
     inside: list[str] = []
+    pieces: list[str] = []
 
     def start(name: str, _: dict[str, str], __: int) -> None:
         inside.append(name)
+
+    def end(name: str) -> None:
+        inside.pop()
         if name == "si":
-            found.append("")
+            found.append("".join(pieces))
+            pieces.clear()
 
     def text(part: str) -> None:
-        if inside and inside[-1] == "t" and "rPh" not in inside and found:
-            found[-1] += part
+        if inside and inside[-1] == "t" and "rPh" not in inside:
+            pieces.append(part)
 
-    for _ in feed(parts.chunks("xl/sharedStrings.xml"), start, lambda _: _pop(inside), text):
+    for _ in feed(parts.chunks("xl/sharedStrings.xml"), start, end, text):
         pass
     return found
-
-
-def _pop(names: list[str]) -> None:
-    names.pop()
 
 
 class _Sheet:
