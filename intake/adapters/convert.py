@@ -130,13 +130,11 @@ class _Conversion:
         self.document.update(_empty())
         for pointer, value in self.layout.constants.items():
             self._set(pointer, value)
-        places = [each for each in self.layout.mappings if isinstance(each.by, _PLACES)]
-        for mapping in [each for each in self.layout.mappings if each not in places]:
-            self._mapping(mapping)
-        for mapping in places:
-            self._mapping(mapping)
+        for mapping in sorted(self.layout.mappings, key=lambda each: isinstance(each.by, _PLACES)):
+            self._mapping(mapping)  # places last: a name is looked up on the day of receipt
         for party in self.layout.parties:
             self._parties(party)
+        self._left_out()
         for table in self.layout.codes:
             self._codes(table)
 
@@ -230,6 +228,14 @@ class _Conversion:
                 self.say("warning", prefix + party.name, party.warn_when_absent)
         for item in items:
             self._party(party, item, prefix)
+
+    def _left_out(self) -> None:
+        """Say which lists hold more parties than the layout takes."""
+        for name, items in self.row.lists.items():
+            taking = [party.at for party in self.layout.parties if party.each == name]
+            last = max((at for at in taking if at is not None), default=-1)
+            if taking and None not in taking and len(items) > last + 1:
+                self.say("warning", name, "party_left_out")
 
     def _split(self, party: spec.Party) -> list[Cells]:
         """The cells of each party whom one row's columns name, parted alike in all of them."""

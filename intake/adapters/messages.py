@@ -38,6 +38,7 @@ MESSAGES: Final[dict[str, str]] = {
     "not_a_count": "This is no whole number.",
     "not_a_text": "The cell is a number where the layout expects a text.",
     "id_became_number": "A spreadsheet turned the number into a figure; its last digits are lost.",
+    "party_left_out": "The row names more parties than the layout takes; the others are left out.",
     "parts_differ": "The columns of these parties do not have the same number of parts.",
     "place_not_found": "No place of the directory has this name or code.",
     "place_ambiguous": "More than one place of the directory has this name.",

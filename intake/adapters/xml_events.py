@@ -64,6 +64,7 @@ def feed(
         parser.Parse(b"", True)
         yield
     except (expat.ExpatError, LookupError, ValueError) as error:
+        yield  # what was whole before the break
         if isinstance(error, FileError):
             raise
         raise FileError("file_not_xml", line=parser.CurrentLineNumber) from None

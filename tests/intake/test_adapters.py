@@ -300,6 +300,18 @@ def test_no_value_in_any_column_stops_a_row_or_reaches_a_reason(name: str, value
         assert "12345678901" not in said(outcome)
 
 
+def test_a_party_that_the_layout_does_not_take_is_told() -> None:
+    row = sample_rows("grid_events")[0]
+    third = [*row.lists["当事人[]"], {"姓名": CANARY}]
+    trial = Trial(shipped()["grid_events"], places(), TODAY)
+
+    outcome = trial.judge(replace(row, lists={"当事人[]": third}))
+
+    assert [(r.column, r.rule) for r in outcome.reasons] == [("当事人[]", "party_left_out")]
+    assert outcome.referral is not None
+    assert len(outcome.referral["parties"]) == 2
+
+
 def test_a_member_nobody_knows_is_told_without_its_name_and_not_kept() -> None:
     row = sample_rows("hotline_12345")[0]
     trial = Trial(shipped()["hotline_12345"], places(), TODAY)
