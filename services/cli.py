@@ -212,8 +212,11 @@ def adapter_try(
 
     The exit code is 0 however many rows are refused, 1 when the file as a whole cannot be read.
     """
+    from services.clock import Clock
+
     module = importlib.import_module("intake.adapters.cli")
-    raise typer.Exit(module.try_file(file, layout, directory, as_json=as_json))
+    now = Clock().now()
+    raise typer.Exit(module.try_file(file, layout, directory, now=now, as_json=as_json))
 
 
 @adapter_app.command("list")

@@ -7,7 +7,7 @@ gave the file; reasons name column and rule, never a value.
 import json
 from collections import Counter
 from dataclasses import asdict
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
@@ -29,7 +29,9 @@ def list_layouts() -> int:
     return READ
 
 
-def try_file(path: Path, layout_name: str | None, directory: Path, *, as_json: bool) -> int:
+def try_file(
+    path: Path, layout_name: str | None, directory: Path, *, now: datetime, as_json: bool
+) -> int:
     """Print what each row becomes, and a summary; answers the exit code.
 
     0 however many rows are refused, 1 when the file as a whole cannot be read, 2 when the layout
@@ -48,7 +50,7 @@ def try_file(path: Path, layout_name: str | None, directory: Path, *, as_json: b
     counted = Counter(dict.fromkeys(_OUTCOMES, 0))
     try:
         with path.open("rb") as file:
-            for outcome in Trial(layout, places, datetime.now(UTC)).run(file):
+            for outcome in Trial(layout, places, now).run(file):
                 counted[outcome.outcome] += 1
                 typer.echo(_as_json(outcome) if as_json else _as_text(outcome))
     except (FileError, OSError) as error:

@@ -7,13 +7,26 @@ import pytest
 from click.testing import Result
 from typer.testing import CliRunner
 
+from intake.adapters.cli import try_file
 from services.cli import app
-from tests.intake.adapters import LAYOUTS, expected, export, raw_layout, written
+from tests.intake.adapters import LAYOUTS, TODAY, expected, export, raw_layout, written
 from tests.intake.world import SAMPLES
+
+Printed = pytest.CaptureFixture[str]
 
 
 def run(*words: str) -> Result:
     return CliRunner().invoke(app, ["adapter", *words])
+
+
+def shown(
+    capsys: Printed, path: Path, layout: str | None = None, *, as_json: bool = False
+) -> list[str]:
+    """The lines that are printed on the samples' day."""
+    code = try_file(path, layout, SAMPLES, now=TODAY, as_json=as_json)
+
+    assert code == 0
+    return capsys.readouterr().out.splitlines()
 
 
 def tried(path: Path, *more: str) -> Result:
@@ -27,28 +40,29 @@ def test_the_layouts_are_listed_with_their_versions() -> None:
 
 
 @pytest.mark.parametrize("name", LAYOUTS)
-def test_a_file_finds_its_layout_and_every_row_is_shown(name: str) -> None:
-    result = tried(export(name))
+def test_a_file_finds_its_layout_and_every_row_is_shown(capsys: Printed, name: str) -> None:
+    lines = shown(capsys, export(name))
 
     wanted = [each["outcome"] for each in expected(name)]
-    rows = [line for line in result.stdout.splitlines() if line.startswith("row ")]
-    assert result.exit_code == 0
+    rows = [line for line in lines if line.startswith("row ")]
     assert [line.split("  ")[1] for line in rows] == wanted
     counts = ", ".join(
         f"{wanted.count(each)} {each}" for each in ("accepted", "warning", "refused")
     )
-    assert result.stdout.splitlines()[-1] == f"{name} version 1: {len(wanted)} rows: {counts}"
+    assert lines[-1] == f"{name} version 1: {len(wanted)} rows: {counts}"
 
 
-def test_a_refused_row_is_shown_with_line_column_and_rule() -> None:
-    lines = tried(export("court_pre_export")).stdout.splitlines()
+def test_refused_rows_are_shown_with_line_column_and_rule_and_end_with_0() -> None:
+    result = tried(export("court_pre_export"))
 
+    lines = result.stdout.splitlines()
     at = lines.index("row 10 (line 11)  refused  （2026）浙0681民诉前调2210号")
     assert lines[at + 1].startswith("    refused: 标的金额(元): amount_not_a_number: ")
+    assert result.exit_code == 0
 
 
-def test_json_gives_the_referral_of_each_row_and_a_summary() -> None:
-    *rows, last = map(json.loads, tried(export("petition"), "--json").stdout.splitlines())
+def test_json_gives_the_referral_of_each_row_and_a_summary(capsys: Printed) -> None:
+    *rows, last = map(json.loads, shown(capsys, export("petition"), as_json=True))
 
     assert rows[0]["referral"]["source"]["reference"] == "ZJ330681202611020101"
     assert rows[-1]["referral"] is None
@@ -60,16 +74,24 @@ def test_json_gives_the_referral_of_each_row_and_a_summary() -> None:
     }  # fmt: skip
 
 
-def test_an_own_mapping_file_is_tried(tmp_path: Path) -> None:
+def test_without_json_no_value_but_the_reference_is_shown(capsys: Printed) -> None:
+    text = "\n".join(shown(capsys, export("police_110")))
+
+    for line in export("police_110").read_text("gb18030").splitlines()[1:25]:
+        cells = line.split(",")
+        assert not [cell for cell in cells[1:] if len(cell) > 6 and cell in text]
+
+
+def test_an_own_mapping_file_is_tried(capsys: Printed, tmp_path: Path) -> None:
     raw = raw_layout("court_pre_export")
     raw["layout"], raw["version"] = "our_court", 7
     raw["codes"][0]["entries"].pop("离婚纠纷")
     raw["reasons"].pop("status_not_mediated")
 
-    result = tried(export("court_pre_export"), "--layout", str(written(tmp_path, raw)))
+    lines = shown(capsys, export("court_pre_export"), str(written(tmp_path, raw)))
 
-    assert "refused: 案由: code_unknown" in result.stdout
-    assert "our_court version 7" in result.stdout
+    assert [line for line in lines if line.startswith("    refused: 案由: code_unknown")]
+    assert lines[-1].startswith("our_court version 7: 22 rows")
 
 
 def test_a_file_that_cannot_be_read_as_a_whole_ends_with_1(tmp_path: Path) -> None:
