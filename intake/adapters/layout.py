@@ -349,13 +349,14 @@ def _used_columns(layout: Layout) -> Iterator[str]:
         yield table.column
     for party in layout.parties:
         prefix = f"{party.each}/" if party.each else ""
-        for name in _party_columns(party):
+        for name in party_columns(party):
             yield prefix + name
         if isinstance(party.consent, Coded):
             yield party.consent.column
 
 
-def _party_columns(party: Party) -> Iterator[str]:
+def party_columns(party: Party) -> Iterator[str]:
+    """The columns of a party, without the list they stand in."""
     yield party.name
     yield from (name for name in (party.id, party.phone, party.address) if name)
     yield from (coded.column for coded in (party.id_type, party.gender) if coded)

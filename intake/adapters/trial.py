@@ -8,7 +8,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, BinaryIO, Final, Literal
 
-from intake.adapters.convert import Converted, Finding, convert
+from intake.adapters.conversion import Converted, Finding
+from intake.adapters.convert import convert
 from intake.adapters.layout import Layout
 from intake.adapters.messages import message
 from intake.adapters.places import DirectoryFolder
