@@ -22,9 +22,11 @@ class DirectoryFolder:
         self._organisations = {each["code"]: each for each in organisations}
         self._places = {each["code"]: each for each in places}
         self._below: dict[str | None, list[str]] = defaultdict(list)
+        self._names: dict[str, list[str]] = {}
         for code, place in self._places.items():
-            if place.get("level") in _NAMED:
+            if place.get("level") in _NAMED and place.get("name"):
                 self._below[place.get("parent")].append(code)
+                self._names[code] = _names(place["name"])
 
     @classmethod
     def read(cls, folder: Path) -> "DirectoryFolder":
@@ -57,9 +59,8 @@ class DirectoryFolder:
 
     def _walk(self, code: str, text: str, used: int) -> Iterator[tuple[int, str]]:
         """This place under its name, and above the county also without it."""
-        place = self._places[code]
-        above = place["level"] in _ABOVE_COUNTY
-        for name in _names(place["name"]):
+        above = self._places[code]["level"] in _ABOVE_COUNTY
+        for name in self._names[code]:
             if text.startswith(name, used):
                 yield from self._at(code, text, used + len(name), above)
         if above:
