@@ -25,6 +25,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 directory_app = typer.Typer(help="The directory of organisations and places.", no_args_is_help=True)
+adapter_app = typer.Typer(help="Senders' own exports, mapped by layouts.", no_args_is_help=True)
 case_app = typer.Typer(help="Look at one case.", no_args_is_help=True)
 parked_app = typer.Typer(help="Events that could not be handled.", no_args_is_help=True)
 connection_app = typer.Typer(
@@ -33,6 +34,7 @@ connection_app = typer.Typer(
 clock_app = typer.Typer(help="The clock of a test installation.", no_args_is_help=True)
 migrate_app = typer.Typer(help="Database migrations.", no_args_is_help=True)
 app.add_typer(directory_app, name="directory")
+app.add_typer(adapter_app, name="adapter")
 app.add_typer(case_app, name="case")
 app.add_typer(parked_app, name="parked")
 app.add_typer(connection_app, name="connection")
@@ -188,6 +190,39 @@ def directory_import(
     """Import organisations and places; what is unchanged stays."""
     module = importlib.import_module("routing.directory_import")
     show(run_in("routing", lambda runtime: module.import_directory(runtime, folder)))
+
+
+@adapter_app.command("try")
+def adapter_try(
+    file: Annotated[Path, typer.Argument(help="a sender's export")],
+    layout: Annotated[
+        str | None, typer.Option(help="name of a layout, or a mapping file; default: what fits")
+    ] = None,
+    directory: Annotated[
+        Path,
+        typer.Option(
+            envvar="LIANDIAO_SAMPLES_DIR", help="folder with directory.json and places.csv"
+        ),
+    ] = Path("samples"),
+    as_json: Annotated[
+        bool, typer.Option("--json", help="one JSON object a row, with the canonical referral")
+    ] = False,
+) -> None:
+    """Show row by row what an export becomes; sends nothing.
+
+    The exit code is 0 however many rows are refused, 1 when the file as a whole cannot be read.
+    """
+    from services.clock import Clock
+
+    module = importlib.import_module("intake.adapters.cli")
+    now = Clock().now()
+    raise typer.Exit(module.try_file(file, layout, directory, now=now, as_json=as_json))
+
+
+@adapter_app.command("list")
+def adapter_list() -> None:
+    """The layouts of this release, with their versions."""
+    raise typer.Exit(importlib.import_module("intake.adapters.cli").list_layouts())
 
 
 # -- looking -------------------------------------------------------------------------------------
