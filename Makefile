@@ -52,7 +52,7 @@ verify: venv-run ## Check from outside that the stack here kept every promise (d
 chaos: setup ## Load and random faults for MINUTES=n (SEED=n repeats a run), then verify
 	@$(PY) -m tests.chaos --minutes $(or $(MINUTES),5) $(if $(SEED),--seed $(SEED))
 
-bench: setup ## Measure this machine (minutes) and write docs/performance.md
+bench: setup ## Measure this machine (half an hour; parts: python -m bench --help) and write docs/performance.md
 	@$(PY) -m bench
 
 mutants: setup ## Seed faults in a copy of the tree; each must be caught by its crash test

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +31,8 @@ class Installation:
         self.home = home
         self.port_base = port_base
         self.process: subprocess.Popen[bytes] | None = None
+        # API processes beside the stack, by their address.
+        self.apis: dict[str, psutil.Process] = {}
 
     # -- its life ------------------------------------------------------------------------------
 
@@ -163,27 +165,34 @@ class Installation:
 
     def memory(self) -> dict[str, float]:
         """MB per kind of process: proportional set size, so that shared pages count once."""
-        assert self.process is not None
-        sums: dict[str, float] = {}
-        top = psutil.Process(self.process.pid)
-        for process in (top, *top.children(recursive=True)):
-            with contextlib.suppress(psutil.Error):
-                full = process.memory_full_info()
-                size = getattr(full, "pss", 0) or full.rss
-                name = _kind(process, top)
-                sums[name] = sums.get(name, 0.0) + size / 1e6
-        return sums
+
+        def size(process: psutil.Process) -> float:
+            full = process.memory_full_info()
+            return float(getattr(full, "pss", 0) or full.rss) / 1e6
+
+        return self._summed(size)
+
+    def open_files(self) -> dict[str, float]:
+        """Open files and sockets per kind of process."""
+        return self._summed(lambda process: process.num_fds())
 
     def cpu_seconds(self) -> dict[str, float]:
         """CPU time per kind of process so far."""
+
+        def spent(process: psutil.Process) -> float:
+            times = process.cpu_times()
+            return float(times.user + times.system)
+
+        return self._summed(spent)
+
+    def _summed(self, figure: Callable[[psutil.Process], float]) -> dict[str, float]:
         assert self.process is not None
         sums: dict[str, float] = {}
         top = psutil.Process(self.process.pid)
         for process in (top, *top.children(recursive=True)):
             with contextlib.suppress(psutil.Error):
-                times = process.cpu_times()
                 name = _kind(process, top)
-                sums[name] = sums.get(name, 0.0) + times.user + times.system
+                sums[name] = sums.get(name, 0.0) + figure(process)
         return sums
 
 
@@ -253,23 +262,28 @@ def twin_url(installation: Installation) -> str:
     return installation.settings["INTAKE_DATABASE_URL"].rsplit("/", 1)[0] + f"/{TWIN}"
 
 
-@contextlib.contextmanager
-def twin_api(installation: Installation, port: int) -> Iterator[str]:
+def twin_api(installation: Installation, port: int) -> contextlib.AbstractContextManager[str]:
     """Intake's API alone on the twin: no relay, no consumers; its base URL."""
+    return api(installation, "intake", port, INTAKE_DATABASE_URL=twin_url(installation))
+
+
+@contextlib.contextmanager
+def api(installation: Installation, service: str, port: int, **settings: str) -> Iterator[str]:
+    """One more API process of a service, without its work; its base URL."""
     environ = (
         os.environ
         | installation.settings
         | {
-            "INTAKE_DATABASE_URL": twin_url(installation),
-            "INTAKE_PORT": str(port),
+            f"{service.upper()}_PORT": str(port),
             "LIANDIAO_REQUESTS_PER_SECOND": "1000000",
             "LIANDIAO_LOG_LEVEL": "WARNING",
             "LIANDIAO_HOME": str(installation.home),
         }
+        | settings
     )
-    log = (installation.home.parent / f"{installation.home.name}-twin.log").open("ab")
+    log = (installation.home.parent / f"{installation.home.name}-{service}-api.log").open("ab")
     process = subprocess.Popen(
-        [sys.executable, "-m", "services", "api", "intake"],
+        [sys.executable, "-m", "services", "api", service],
         cwd=ROOT,
         env=environ,
         stdout=log,
@@ -279,10 +293,11 @@ def twin_api(installation: Installation, port: int) -> Iterator[str]:
     try:
         for _ in range(300):
             if process.poll() is not None:
-                raise SystemExit(f"intake's API ended while it started; see {log.name}")
+                raise SystemExit(f"{service}'s API ended while it started; see {log.name}")
             with contextlib.suppress(OSError), urllib.request.urlopen(f"{url}/health/live"):
                 break
             time.sleep(0.1)
+        installation.apis[url] = psutil.Process(process.pid)
         yield url
     finally:
         process.terminate()

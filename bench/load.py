@@ -9,7 +9,7 @@ import random
 import sys
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ import orjson
 import uvloop
 
 from bench.lifecycle import Desk
-from bench.referrals import referrals
+from bench.referrals import COURT, LANES, referrals
 from bench.wire import Answer, Wire
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -31,19 +31,34 @@ class Task:
     def __init__(self, given: dict[str, Any]) -> None:
         self.given = given
         self.seconds = float(given["seconds"])
-        self.bodies: Iterator[bytes] = referrals(ROOT, int(given["start"]))
-        self.court = Wire(given["intake"], given["court_token"])
+        source = given.get("organisation") if given.get("organisation") in LANES else COURT
+        self.bodies: Iterator[bytes] = referrals(ROOT, int(given["start"]), source)
+        self.court = Wire(given["intake"], given.get("token") or given["court_token"])
         self.failures: dict[str, int] = {}
+
+    async def send(self) -> Answer:
+        """One referral, whatever is answered; status 0 when nothing was."""
+        return await self.ask("POST", "/v1/referrals", next(self.bodies))
+
+    async def ask(self, method: str, path: str, body: bytes | None = None) -> Answer:
+        """One request, whatever is answered; status 0 when nothing was."""
+        try:
+            return await self.court.request(method, path, body)
+        except ConnectionError:
+            return Answer()
 
     async def post(self) -> Answer:
         """One referral; an answer other than 201 is counted, never hidden."""
-        try:
-            answer = await self.court.request("POST", "/v1/referrals", next(self.bodies))
-        except ConnectionError:
-            answer = Answer()
+        answer = await self.send()
         if answer.status != 201:
             self.failed(answer)
         return answer
+
+    async def what(self) -> Answer:
+        """What the task names: a referral, or a read of an address."""
+        return await (
+            self.send() if self.given["what"] == "post" else self.ask("GET", self.given["what"])
+        )
 
     def failed(self, answer: Answer) -> None:
         """Count what was refused, by status, code and what is said of it."""
@@ -72,24 +87,18 @@ async def posts(task: Task) -> dict[str, Any]:
     return {"per_second": len(took) / (time.monotonic() - started), "took": took}
 
 
-async def crowd(task: Task) -> dict[str, Any]:
-    """Open loop far above what the service can carry: what it admits, and how fast it refuses.
+async def arrivals(
+    rate: float, seconds: float, most: int, one: Callable[[], Coroutine[Any, Any, None]]
+) -> int:
+    """Open loop: begin ``one`` so many times a second, whatever became of those before.
 
-    At most ``most`` requests are under way, so that the generator's memory is bounded too; what
-    it could not begin for that is counted as ``unsent``.
+    At most ``most`` are under way, so that the generator's memory is bounded too; answers how many
+    could not begin for that.
     """
-    rate, most = float(task.given["rate"]), int(task.given["most"])
-    took: dict[str, list[float]] = {"admitted": [], "refused": []}
     running: set[asyncio.Task[None]] = set()
     unsent = 0
-
-    async def one() -> None:
-        before = time.perf_counter()
-        status = (await task.post()).status
-        took["admitted" if status == 201 else "refused"].append(time.perf_counter() - before)
-
     at = time.monotonic()
-    end = at + task.seconds
+    end = at + seconds
     while (at := at + 1 / rate) < end:
         await asyncio.sleep(max(0.0, at - time.monotonic()))
         if len(running) >= most:
@@ -99,7 +108,88 @@ async def crowd(task: Task) -> dict[str, Any]:
         running.add(each)
         each.add_done_callback(running.discard)
     await asyncio.gather(*running)
-    return {**took, "unsent": unsent}
+    return unsent
+
+
+async def crowd(task: Task) -> dict[str, Any]:
+    """Far above what the service can carry: what it admits, how fast and how it refuses."""
+    admitted: list[float] = []
+    refused: list[float] = []
+    accepted: list[str] = []
+    statuses: dict[str, int] = {}
+    silent = 0
+
+    async def one() -> None:
+        nonlocal silent
+        before = time.perf_counter()
+        answer = await task.send()
+        took = time.perf_counter() - before
+        if answer.status == 201:
+            admitted.append(took)
+            accepted.append(answer.json()["case_id"])
+            return
+        refused.append(took)
+        statuses[str(answer.status)] = statuses.get(str(answer.status), 0) + 1
+        silent += not _says_when(answer)
+
+    given = task.given
+    unsent = await arrivals(float(given["rate"]), task.seconds, int(given["most"]), one)
+    return {
+        "admitted": admitted,
+        "refused": refused,
+        "accepted": accepted,
+        "statuses": statuses,
+        "silent": silent,
+        "unsent": unsent,
+    }
+
+
+def _says_when(answer: Answer) -> bool:
+    after = answer.headers.get("retry-after", "")
+    return after.isdigit() and int(after) >= 1
+
+
+async def steady(task: Task) -> dict[str, Any]:
+    """A client that keeps to its rate whatever is answered, and never makes up for lost time."""
+    took: list[float] = []
+
+    async def one() -> None:
+        before = time.perf_counter()
+        answer = await task.what()
+        took.append(time.perf_counter() - before)
+        if answer.status not in (200, 201):
+            task.failed(answer)
+
+    running: set[asyncio.Task[None]] = set()
+    end = time.monotonic() + task.seconds
+    while time.monotonic() < end:
+        each = asyncio.create_task(one())
+        running.add(each)
+        each.add_done_callback(running.discard)
+        await asyncio.sleep(1 / float(task.given["rate"]))
+    await asyncio.gather(*running)
+    return {"took": took}
+
+
+async def abuse(task: Task) -> dict[str, Any]:
+    """A client that does not listen: what it is told, how fast, and whether it is told when."""
+    refused: list[float] = []
+    admitted = silent = 0
+
+    async def one() -> None:
+        nonlocal admitted, silent
+        before = time.perf_counter()
+        answer = await task.what()
+        if answer.status == 429:
+            refused.append(time.perf_counter() - before)
+            silent += not _says_when(answer)
+        elif answer.status in (200, 201):
+            admitted += 1
+        else:
+            task.failed(answer)
+
+    await arrivals(float(task.given["rate"]), task.seconds, 200, one)
+    return {"refused": refused, "admitted": admitted, "silent": silent}
 
 
 async def visible(task: Task) -> dict[str, Any]:
@@ -229,20 +319,14 @@ async def pipeline(task: Task) -> dict[str, Any]:
             if (await task.post()).status != 201:
                 posted -= 1
 
-    async def arrivals() -> None:
+    async def one() -> None:
         nonlocal posted
-        at, running = started, set()
-        while (at := at + 1 / rate) < end:
-            await asyncio.sleep(max(0.0, at - time.monotonic()))
-            posted += 1
-            each = asyncio.create_task(task.post())
-            running.add(each)
-            each.add_done_callback(running.discard)
-        await asyncio.gather(*running)
+        posted += 1
+        await task.post()
 
     watching = asyncio.create_task(watch())
     if rate:
-        await arrivals()
+        await arrivals(rate, task.seconds, 1_000_000, one)
     else:
         await asyncio.gather(*(client() for _ in range(16)))
     loaded = time.monotonic() - started
@@ -365,7 +449,9 @@ async def reads(task: Task) -> dict[str, Any]:
 
 
 KINDS = {
+    "abuse": abuse,
     "crowd": crowd,
+    "steady": steady,
     "reads": reads,
     "posts": posts,
     "visible": visible,

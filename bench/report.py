@@ -6,12 +6,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TextIO
 
-FIELDS = ("measure", "value", "unit", "target", "sense", "verdict", "how")
+FIELDS = ("measure", "value", "low", "high", "unit", "target", "sense", "verdict", "how")
 
 
 @dataclass(frozen=True)
 class Result:
-    """One figure; ``sense`` tells whether more or less is better."""
+    """One figure; ``sense`` tells whether more or less is better.
+
+    ``interval``: where the median of interleaved pairs lies with 95 % confidence (bootstrap).
+    """
 
     measure: str
     value: float | None
@@ -19,6 +22,7 @@ class Result:
     target: float | None = None
     sense: str = "at least"
     how: str = ""
+    interval: tuple[float, float] | None = None
 
     @property
     def verdict(self) -> str:
@@ -42,6 +46,8 @@ class Result:
         return {
             "measure": self.measure,
             "value": "" if self.value is None else f"{self.value:.5g}",
+            "low": "" if self.interval is None else f"{self.interval[0]:.5g}",
+            "high": "" if self.interval is None else f"{self.interval[1]:.5g}",
             "unit": self.unit,
             "target": "" if self.target is None else f"{self.target:g}",
             "sense": self.sense if self.target is not None else "",
@@ -99,7 +105,9 @@ class Report:
         print(
             "Written by `make bench` (`python -m bench`); do not edit by hand. Single absolute "
             "figures belong to one machine and one hour: compare the ratios, which are taken "
-            "interleaved (ABBA) in one run. The figures are also in `bench/results.csv`.\n",
+            "interleaved (ABBA) in one run: the median of the pairs, and in brackets its 95 % "
+            "interval (bootstrap over the pairs). The figures are also in `bench/results.csv`. "
+            "Not part of a run, by name only: `python -m bench --only soak --minutes 60`.\n",
             file=file,
         )
         print(
@@ -130,4 +138,9 @@ class Report:
 
 
 def _value(result: Result) -> str:
-    return "-" if result.value is None else shown(result.value)
+    if result.value is None:
+        return "-"
+    if result.interval is None:
+        return shown(result.value)
+    low, high = result.interval
+    return f"{shown(result.value)} ({shown(low)}–{shown(high)})"

@@ -162,6 +162,15 @@ async def latest_decision(db: asyncpg.Connection, case_id: UUID) -> UUID | None:
     return found
 
 
+async def undecided_reason(db: asyncpg.Connection, case_id: UUID) -> str | None:
+    """Why the newest decision on a case asked nobody; ``None`` when it asked somebody."""
+    found: str | None = await db.fetchval(
+        "SELECT undecided_reason FROM decision WHERE case_id = $1 ORDER BY id DESC LIMIT 1",
+        case_id,
+    )
+    return found
+
+
 async def settlements_of(db: asyncpg.Connection, case_id: UUID, episode: int) -> list[Row]:
     """Settlements of this round, oldest first."""
     rows = await db.fetch(

@@ -9,11 +9,19 @@ from typing import Any
 
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import JSONResponse
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client import CONTENT_TYPE_LATEST, Counter, Histogram, generate_latest
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from services import problem, telemetry
-from services.errors import NotAcceptable, TooLarge, Unavailable, UnsupportedMediaType
+from services.errors import (
+    NotAcceptable,
+    Problem,
+    TooLarge,
+    TooManyRequests,
+    Unavailable,
+    UnsupportedMediaType,
+)
+from services.http import check_rate
 from services.messaging.failpoints import failpoint
 from services.problem import ProblemView
 from services.runtime import Runtime
@@ -32,13 +40,14 @@ class Edge:
         self.service = service
         self.at_once = at_once
         self.inside = 0
+        self.figures: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Bind the ids, refuse what is too large or not JSON, count what was answered."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        headers = {k: v for k, v in scope["headers"]}
+        headers = dict(scope["headers"])
         given = headers.get(b"x-request-id", b"").decode("ascii", "replace")
         try:
             request_id = str(uuid.UUID(given))
@@ -66,7 +75,9 @@ class Edge:
                 failpoint("http.during_answer")
             await send(message)
 
-        refusal = self._refusal(scope["method"], headers, scope["path"])
+        refusal: Problem | None = await self._over_rate(scope, headers)
+        if refusal is None:
+            refusal = self._refusal(scope["method"], headers, scope["path"])
         if refusal is None and self.inside >= self.at_once and _is_work(scope["path"]):
             # Told at once, before anything is read or written: nothing accepted is ever lost.
             refusal = Unavailable("too many requests at once", retry_after_seconds=1)
@@ -79,11 +90,31 @@ class Edge:
             finally:
                 self.inside -= 1
         route = getattr(scope.get("route"), "path", "unmatched")
-        telemetry.REQUESTS.labels(self.service, route, scope["method"], status).inc()
-        telemetry.REQUEST_SECONDS.labels(self.service, route).observe(time.perf_counter() - started)
+        self._count(route, scope["method"], status, time.perf_counter() - started)
+
+    def _count(self, route: str, method: str, status: int, seconds: float) -> None:
+        """The two figures of a request; their children are kept, since finding them costs more."""
+        known = self.figures.get((route, method, status))
+        if known is None:
+            known = self.figures[route, method, status] = (
+                telemetry.REQUESTS.labels(self.service, route, method, status),
+                telemetry.REQUEST_SECONDS.labels(self.service, route),
+            )
+        known[0].inc()
+        known[1].observe(seconds)
 
     @staticmethod
-    def _refusal(method: str, headers: dict[bytes, bytes], path: str) -> Any:
+    async def _over_rate(scope: Scope, headers: dict[bytes, bytes]) -> TooManyRequests | None:
+        """First of all, since it is what a client that does not listen is told a thousand times."""
+        if scope["path"].startswith("/v1/"):
+            try:
+                await check_rate(scope, headers.get(b"authorization", b""))
+            except TooManyRequests as error:
+                return error
+        return None
+
+    @staticmethod
+    def _refusal(method: str, headers: dict[bytes, bytes], path: str) -> Problem | None:
         accept = headers.get(b"accept", b"*/*").decode("latin-1")
         if path.startswith("/v1/") and not any(
             part in accept for part in ("*/*", "application/json", "application/*", "problem+json")

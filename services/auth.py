@@ -94,6 +94,14 @@ class TokenVerifier:
             known = self._imported[kid] = (jwk, ECKey.import_key(jwk))
         return known[1]
 
+    def seen(self, token: str) -> dict[str, Any] | None:
+        """The claims of a client's token that was verified before and has not expired.
+
+        Good for refusing early, never for admitting: its key may be withdrawn since.
+        """
+        known = self._seen.get(token)
+        return known[1] if known and known[2] == "token" and known[0] > time.time() else None
+
     async def claims(self, token: str) -> tuple[dict[str, Any], str]:
         """Verified claims and the use of the key that signed. Raises ``Unauthenticated``.
 

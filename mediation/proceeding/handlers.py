@@ -327,8 +327,7 @@ async def _hand_on(row: Row, outcome: str, act: Act, uow: UnitOfWork) -> Row:
         row["mediation_id"],
         {"state": moved(row, "complete"), "remedies_told": True},
     )
-    assignment = await repository.assignment_of(uow.db, row)
-    await end_turn(assignment, "end", "failed", outcome, act.occurred_at, uow)
+    await _end_its_turn(row, "end", "failed", outcome, act.occurred_at, uow)
     return row
 
 
@@ -400,8 +399,7 @@ async def agree(row: Row, outcome: str, at: datetime, uow: UnitOfWork) -> Row:
 
 async def complete_if_nothing_is_left(row: Row, at: datetime, uow: UnitOfWork) -> None:
     """Complete the turn when all obligations have ended and no confirmation is awaited."""
-    assignment = await repository.assignment_of(uow.db, row)
-    if row["state"] != "agreed" or assignment["state"] != "accepted":
+    if row["state"] != "agreed":
         return
     owed = await obligations.of_mediation(uow.db, row["mediation_id"])
     if not all_ended(o["state"] for o in owed) or await awaited(uow.db, row["mediation_id"]):
@@ -413,7 +411,19 @@ async def complete_if_nothing_is_left(row: Row, at: datetime, uow: UnitOfWork) -
         row["mediation_id"],
         {"state": moved(row, "complete")},
     )
-    await end_turn(assignment, "complete", "completed", row["outcome"], at, uow)
+    await _end_its_turn(row, "complete", "completed", row["outcome"], at, uow)
+
+
+async def _end_its_turn(
+    row: Row, move: str, end: str, outcome: str | None, at: datetime, uow: UnitOfWork
+) -> None:
+    """End the turn of an agreed mediation, unless a recall has ended it before.
+
+    The agreement stands all the same, and what was promised is kept or broken here.
+    """
+    assignment = await repository.assignment_of(uow.db, row)
+    if assignment["state"] == "accepted":
+        await end_turn(assignment, move, end, outcome, at, uow)
 
 
 def emit_ended(row: Row, at: datetime, digest: str, uow: UnitOfWork) -> None:
@@ -585,8 +595,7 @@ async def _undo_later_agreement(
     )
     kept = await repository.hand_over(uow.db, row["mediation_id"])
     emit_ended(row, left_at, kept["sha256"] if kept else "", uow)
-    assignment = await repository.assignment_of(uow.db, row)
-    await end_turn(assignment, "end", "failed", PARTY_LEFT, left_at, uow)
+    await _end_its_turn(row, "end", "failed", PARTY_LEFT, left_at, uow)
 
 
 async def recall(assignment: Row, at: datetime, uow: UnitOfWork) -> None:

@@ -80,6 +80,8 @@ async def decide_objection(
     case, turn = await _turn_of_source(uow, caller, assignment_id)
     if turn["state"] != "objected":
         raise Conflict("there is no objection to decide")
+    if turn["ended_as"] == "objection_upheld" or turn["ground"] == "objection-refused":
+        raise Conflict("the objection is decided; the case follows it")
     writes = Writes()
     turn["version"] += 1
     turn["ended_as"] = "objection_upheld" if upheld else None

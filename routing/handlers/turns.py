@@ -155,12 +155,11 @@ async def returned(uow: UnitOfWork, assignment_id: UUID, ground: str, at: dateti
     if found is None or not is_open(found[1]):
         return
     case, turn = found
-    writes = Writes()
+    writes, withdrawn = Writes(), turn["state"] == "recalling"
     turn["answered_at"], turn["ground"] = at, ground
     _end(turn, "returned", "returned", at)
-    case["returns"] += 1
     await _over(uow, writes, case, turn, "returned", at)
-    await _after_return(uow, writes, case)
+    await _after_end(uow, writes, case, turn, "returned", withdrawn)
     await writes.write(uow.db)
 
 
@@ -170,7 +169,7 @@ async def ended(uow: UnitOfWork, assignment_id: UUID, end: str, at: datetime) ->
     if found is None or not is_open(found[1]):
         return
     case, turn = found
-    writes = Writes()
+    writes, withdrawn = Writes(), turn["state"] == "recalling"
     _end(turn, "ended", end, at)
     if end in ("completed", "failed"):
         case["state"] = "ending"
@@ -179,7 +178,7 @@ async def ended(uow: UnitOfWork, assignment_id: UUID, end: str, at: datetime) ->
         await clocks.stop(uow, writes, case["case_id"], end, act_at=at)
     else:
         await _over(uow, writes, case, turn, end.replace("_", "-"), at)
-        await _after_end(uow, writes, case, turn, end)
+        await _after_end(uow, writes, case, turn, end, withdrawn)
     await writes.write(uow.db)
 
 
@@ -210,27 +209,28 @@ async def _over(
     )
 
 
-async def _after_end(uow: UnitOfWork, writes: Writes, case: Row, turn: Row, end: str) -> None:
-    if end == "objection_upheld":
-        case["returns"] += 1
-        await _after_return(uow, writes, case)
-    elif case["next_offer"]:
-        await _offer_next(uow, writes, case)
-    elif end == "escalated":
-        await offering.without_choice(uow, writes, case, "escalated")
-    elif end == "not_confirmed" and turn["on_silence"] == "reoffer":
-        await offering.route_next(uow, writes, case)
-    else:
-        await offering.without_choice(uow, writes, case, "returned_to_source")
+async def _after_end(
+    uow: UnitOfWork, writes: Writes, case: Row, turn: Row, end: str, withdrawn: bool
+) -> None:
+    """Who is asked next, or why nobody is.
 
-
-async def _after_return(uow: UnitOfWork, writes: Writes, case: Row) -> None:
+    ``withdrawn``: the turn was being taken back, so an answer that crossed the recall asks nobody
+    else; only the override that took it back does.
+    """
+    given_back = end in ("returned", "objection_upheld")
+    case["returns"] += given_back
     if case["next_offer"]:
         await _offer_next(uow, writes, case)
-    elif case["returns"] >= RETURNS_BEFORE_SETTLEMENT:
+    elif withdrawn:
+        await offering.without_choice(uow, writes, case, "returned_to_source")
+    elif given_back and case["returns"] >= RETURNS_BEFORE_SETTLEMENT:
         await offering.without_choice(uow, writes, case, "second_return")
-    else:
+    elif given_back or (end == "not_confirmed" and turn["on_silence"] == "reoffer"):
         await offering.route_next(uow, writes, case)
+    elif end == "escalated":
+        await offering.without_choice(uow, writes, case, "escalated")
+    else:
+        await offering.without_choice(uow, writes, case, "returned_to_source")
 
 
 async def _offer_next(uow: UnitOfWork, writes: Writes, case: Row) -> None:
@@ -383,7 +383,10 @@ async def stop_clocks(
 
 
 async def corrected(uow: UnitOfWork, case_id: UUID, changes: dict[str, Any]) -> None:
-    """Facts were corrected: an undecided case is decided anew, an open turn stays."""
+    """Facts were corrected: an undecided case is decided anew, an open turn stays.
+
+    A case that is back with its source stays there: the source says who is asked next.
+    """
     await uow.lock_case(case_id)
     case = await repository.case_of(uow.db, case_id)
     if case is None or not changes:
@@ -395,7 +398,11 @@ async def corrected(uow: UnitOfWork, case_id: UUID, changes: dict[str, Any]) -> 
             case["facts"][name] = value
     writes = Writes()
     writes.add("routed_case", case)
-    if case["state"] == "undecided" and case["returns"] < RETURNS_BEFORE_SETTLEMENT:
+    if (
+        case["state"] == "undecided"
+        and case["returns"] < RETURNS_BEFORE_SETTLEMENT
+        and await repository.undecided_reason(uow.db, case_id) != "returned_to_source"
+    ):
         await offering.route_next(uow, writes, case)
     await writes.write(uow.db)
 

@@ -224,4 +224,25 @@ MUTANTS: Final = (
         '        failpoint("feeder.before_send")\n',
         "tests/crash/test_12_last_hop.py",
     ),
+    Mutant(
+        "a refused record's followers go on",
+        "services/messaging/relay.py",
+        "if row.topic not in there or (left_out and (row.topic, row.key) in left_out):",
+        "if row.topic not in there:",
+        "tests/properties/test_relay.py",
+    ),
+    Mutant(
+        "a recall that crosses an answer is forgotten",
+        "routing/handlers/turns.py",
+        "    elif withdrawn:\n",
+        "    elif False:\n",
+        "tests/properties/test_assignment.py",
+    ),
+    Mutant(
+        "an agreement stands though its party left before",
+        "mediation/proceeding/handlers.py",
+        'if agreement is None or agreement["effective_at"] <= left_at:',
+        "if agreement is not None:",
+        "tests/properties/test_mediation.py",
+    ),
 )

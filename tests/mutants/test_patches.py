@@ -18,4 +18,5 @@ def test_a_mutant_applies_and_is_python(mutant: Mutant) -> None:
 def test_every_crash_test_has_a_mutant() -> None:
     there = {f"tests/crash/{path.name}" for path in (ROOT / "tests" / "crash").glob("test_*.py")}
 
-    assert {mutant.test for mutant in MUTANTS} == there
+    faulted = {mutant.test for mutant in MUTANTS if mutant.test.startswith("tests/crash/")}
+    assert faulted == there
