@@ -14,7 +14,7 @@ from tempfile import TemporaryFile
 ROOT = Path(__file__).resolve().parent.parent
 NEEDS = "postgres or kafka or stack"
 # What runs whole stacks, kills and attacks; everything else with servers is the first lane.
-SECOND = ("tests/access", "tests/chaos", "tests/crash", "tests/e2e")
+SECOND = ("tests/access", "tests/chaos", "tests/crash", "tests/e2e", "tests/verify")
 NOTHING_COLLECTED = 5
 
 
