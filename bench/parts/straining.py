@@ -4,7 +4,7 @@ import asyncio
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, Final
 
 from bench import databases
 from bench.installation import api, make_twin, twin_url
@@ -20,6 +20,7 @@ from services.service import NAMES
 # What the processes of this part allow a client in a second, and what the well-behaved one asks.
 SHARE, NORMAL, TIMES = 10, 5, 100
 BACK_AT_MOST_SECONDS = 900
+HEAD_START_SECONDS: Final = 0.5
 
 
 def neighbour(bench: Run) -> None:
@@ -54,7 +55,9 @@ def _beside(bench: Run, name: str, target: dict[str, Any], good: str, bad: str) 
             abuse = who == "a" and beside.submit(
                 bench.load, "abuse", seconds=length + 1, rate=SHARE * TIMES, by=bad, **target
             )
-            time.sleep(0.5 if abuse else 0)
+            if abuse:
+                # The share of a second is used up by then: the others meet refusals only.
+                time.sleep(HEAD_START_SECONDS)
             took = bench.load("steady", seconds=length, rate=NORMAL, by=good, **target)
             if abuse:
                 told = abuse.result()

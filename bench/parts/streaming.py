@@ -3,15 +3,26 @@
 import asyncio
 import statistics
 import time
+from typing import Any, Final
 
 import asyncpg
 
 from bench import databases
 from bench.installation import make_twin, twin_api
-from bench.ratio import paired
+from bench.ratio import Ratio, paired
 from bench.report import Result
 from bench.run import CLIENTS, Run, module
 from services.client import wait_for, waiting
+
+# Bare and ours by turns; the first of each is warm-up and dropped.
+ORDER: Final = ("raw", "ours", "ours", "raw", "raw", "ours", "ours", "raw")
+
+
+def _rates(result: dict[str, Any], count: int) -> tuple[list[float], list[float], Ratio]:
+    """Ours and the bare one per second, round by round, and the ratio of their pairs."""
+    ours = [count / seconds for seconds in result["ours"][1:]]
+    raw = [count / seconds for seconds in result["raw"][1:]]
+    return ours, raw, paired(ours, raw)
 
 
 def relay(bench: Run) -> None:
@@ -31,12 +42,10 @@ def relay(bench: Run) -> None:
     task = {
         "admin_url": admin_url,
         "rows": count,
-        "order": ["raw", "ours", "ours", "raw", "raw", "ours", "ours", "raw"],
+        "order": ORDER,
     }
     result = module("bench.relay", task, environ)
-    ours = [count / s for s in result["ours"][1:]]
-    raw = [count / s for s in result["raw"][1:]]
-    ratio = paired(ours, raw)
+    ours, raw, ratio = _rates(result, count)
     bench.report.add(
         Result(
             "relay drain ÷ raw pipelined aiokafka",
@@ -62,13 +71,11 @@ def consumer(bench: Run) -> None:
     task = {
         "admin_url": installation.database("bench_intake"),
         "cases": 500 if bench.quick else 1500,
-        "order": ["raw", "ours", "ours", "raw", "raw", "ours", "ours", "raw"],
+        "order": ORDER,
     }
     result = module("bench.consumer", task, environ)
     events = result["events"]
-    ours = [events / s for s in result["ours"][1:]]
-    raw = [events / s for s in result["raw"][1:]]
-    ratio = paired(ours, raw)
+    ours, raw, ratio = _rates(result, events)
     bench.report.add(
         Result(
             "consumer with inbox ÷ the same rows without",

@@ -15,6 +15,8 @@ MAX_BYTES: Final = 64 * 1024 * 1024
 MAX_COLUMNS: Final = 1000
 MAX_ENTRIES: Final = 1000
 ERROR: Final = "\0error"
+# What zipfile says of a file that is none, is cut off or lacks a part (KeyError), is encrypted
+# (RuntimeError) or packed in a way it does not know (NotImplementedError): its documented ways.
 _BROKEN: Final = (
     zipfile.BadZipFile, zlib.error, KeyError, NotImplementedError, RuntimeError, EOFError, OSError,
 )  # fmt: skip
