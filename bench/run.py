@@ -160,7 +160,7 @@ def _folder(options: argparse.Namespace) -> Path:
     """A fresh folder: in memory when there is room, so that the disk's moods stay out."""
     if options.folder:
         parent = Path(options.folder)
-    elif not options.disk and machine.is_memory(Path("/dev/shm")) and _room("/dev/shm", 4e9):
+    elif not options.disk and machine.is_memory(Path("/dev/shm")) and _room(options.cases):
         parent = Path("/dev/shm")
     else:
         parent = Path(tempfile.gettempdir())
@@ -169,5 +169,6 @@ def _folder(options: argparse.Namespace) -> Path:
     return folder
 
 
-def _room(folder: str, wanted: float) -> bool:
-    return shutil.disk_usage(folder).free > wanted
+def _room(cases: int) -> bool:
+    """Whether memory can hold the data: a loaded case takes 22 kB with the log of writing it."""
+    return shutil.disk_usage("/dev/shm").free > max(4e9, cases * 30_000)

@@ -27,8 +27,7 @@ from notification.channels import (
 from notification.errors import SendingFailed, SendingUnknown
 from notification.settings import NotificationSettings
 from services.clock import SHANGHAI
-from services.events.envelope import Event
-from services.events.notification import MessageDelivered, MessageFailed
+from services.events.notification import Delivery, MessageDelivered, MessageFailed
 from services.messaging.failpoints import failpoint
 from services.messaging.handling import error_code, is_transient
 from services.telemetry import MESSAGES
@@ -295,14 +294,16 @@ class Sender:
             known = [outcome for outcome in outcomes if outcome.row["id"] in moved]
             said = [outcome for outcome in known if outcome.state in ("delivered", "failed")]
             await uow.lock_cases({o.row["case_id"]: o.row["episode"] for o in said})
+            delivered: dict[tuple[UUID, UUID], list[tuple[Any, str]]] = {}
             for each in said:
-                say(
-                    uow,
-                    each.row,
-                    each.state,
-                    channel=each.channel or each.row.get("channel"),
-                    reason=each.reason,
-                )
+                channel = each.channel or each.row.get("channel") or "none"
+                if each.state == "failed":
+                    say_failed(uow, each.row, channel, each.reason)
+                else:
+                    fact = each.row["case_id"], each.row["event_id"]
+                    delivered.setdefault(fact, []).append((each.row, channel))
+            for together in delivered.values():
+                say_delivered(uow, together)
             for each in known:
                 if each.state == "unknown":
                     uow.enqueue(
@@ -363,29 +364,50 @@ def party_contact(answer: Mapping[str, Any]) -> Contact:
     )
 
 
-def say(uow: UnitOfWork, row: Any, state: str, *, channel: str | None, reason: str | None) -> None:
-    """Emit ``MessageDelivered`` or ``MessageFailed``: what reached whom by which channel, by id.
+def say_delivered(uow: UnitOfWork, deliveries: list[tuple[Any, str]]) -> None:
+    """Emit ``MessageDelivered``: which messages about one fact reached whom by which channel.
 
-    The case's row is locked. The event stands in the trace of the fact that the message tells.
+    The case's row is locked. The event stands in the trace of the fact that the messages tell.
     """
+    fact = deliveries[0][0]
+    told = tuple(
+        Delivery(**_whom(row), channel=channel, delivered_at=uow.now) for row, channel in deliveries
+    )
+    uow.answer(fact["event_id"], fact["correlation_id"], fact["traceparent"])
+    uow.emit(MessageDelivered(**_about(uow, fact), deliveries=told))
+
+
+def say_failed(uow: UnitOfWork, row: Any, channel: str, reason: str | None) -> None:
+    """Emit ``MessageFailed``; the case's row is locked."""
+    uow.answer(row["event_id"], row["correlation_id"], row["traceparent"])
+    uow.emit(
+        MessageFailed(
+            **_about(uow, row),
+            **_whom(row),
+            channel=channel,
+            reason=reason or "unknown",
+            failed_at=uow.now,
+        )
+    )
+
+
+def _about(uow: UnitOfWork, row: Any) -> dict[str, Any]:
     stream = uow.streams[row["case_id"]]
-    known: dict[str, Any] = {
+    return {
         "case_id": row["case_id"],
         "case_number": stream.case_number,
-        "message_id": row["id"],
         "about": row["event_id"],
+    }
+
+
+def _whom(row: Any) -> dict[str, Any]:
+    return {
+        "message_id": row["id"],
         "purpose": row["purpose"],
         "recipient_kind": row["recipient_kind"],
         "party_id": row["party_id"],
         "organisation": row["organisation"],
-        "channel": channel or "none",
     }
-    if state == "delivered":
-        event: Event = MessageDelivered(**known, delivered_at=uow.now)
-    else:
-        event = MessageFailed(**known, reason=reason or "unknown", failed_at=uow.now)
-    uow.answer(row["event_id"], row["correlation_id"], row["traceparent"])
-    uow.emit(event)
 
 
 async def send_due(runtime: "Runtime") -> int:
@@ -414,10 +436,8 @@ async def ask_again(job_id: UUID, payload: dict[str, Any], runtime: "Runtime") -
         else:
             await repository.told_unknown(uow.db, row["id"])
         await uow.lock_cases({row["case_id"]: row["episode"]})
-        say(
-            uow,
-            row,
-            "delivered" if delivered else "failed",
-            channel=row["channel"],
-            reason=None if delivered else "unknown",
-        )
+        channel_name = row["channel"] or "none"
+        if delivered:
+            say_delivered(uow, [(row, channel_name)])
+        else:
+            say_failed(uow, row, channel_name, "unknown")

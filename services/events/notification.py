@@ -2,7 +2,7 @@
 
 from uuid import UUID
 
-from services.events.envelope import Event, Instant, Slug, event
+from services.events.envelope import Event, Instant, Part, Slug, event
 
 OWNER = "notification"
 
@@ -23,24 +23,34 @@ class OfferNumberedLate(Event):
     numbered_at: Instant
 
 
-@event(
-    "liandiao.message.delivered.v1",
-    owner=OWNER,
-    audience=("handler",),
-    emitted_when="the channel took the message",
-    source="design.md 3.6",
-)
-class MessageDelivered(Event):
-    """A message about one fact reached its recipient's channel."""
+class Delivery(Part):
+    """One message that its recipient's channel took; ids and codes, never what it said."""
 
     message_id: UUID
-    about: UUID
     purpose: Slug
     recipient_kind: Slug
     party_id: UUID | None = None
     organisation: str | None = None
     channel: Slug
     delivered_at: Instant
+
+
+@event(
+    "liandiao.message.delivered.v1",
+    owner=OWNER,
+    audience=("handler",),
+    emitted_when="channels took messages about one fact; each message is told once",
+    source="design.md 3.6",
+)
+class MessageDelivered(Event):
+    """Messages about one fact reached their recipients' channels.
+
+    Those that are recorded together are told together: a fact told to both parties at once is one
+    event, not two.
+    """
+
+    about: UUID
+    deliveries: tuple[Delivery, ...]
 
 
 @event(

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from services.runtime import Runtime
 
 log = structlog.get_logger(__name__)
-BATCH_RECORDS: Final = 100
+BATCH_RECORDS: Final = 200
 BATCH_SECONDS: Final = 0.05
 WINDOW: Final = 200
 LIMIT_RATIO: Final = 0.2

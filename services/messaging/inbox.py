@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from uuid import UUID
 
 import asyncpg
@@ -24,8 +24,7 @@ class Verdict(StrEnum):
     FORK = "fork"
 
 
-@dataclass(frozen=True)
-class Head:
+class Head(NamedTuple):
     """The last handled event of one case of one source."""
 
     sequence: int

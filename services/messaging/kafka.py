@@ -181,6 +181,15 @@ class Envelope(NamedTuple):
     traceparent: str | None = None
 
 
+@lru_cache(4096)  # the events of a case come together
+def _case_id(text: str) -> UUID:
+    """A case's id from its one canonical writing. Raises ``ValueError``."""
+    found = UUID(text)
+    if str(found) != text:
+        raise ValueError("a case id that is not written as we write it")
+    return found
+
+
 class Incoming:
     """One record as it came in, with everything needed to handle it now or later.
 
@@ -244,7 +253,7 @@ class Incoming:
                 UUID(found["ce_id"]),
                 found["ce_source"],
                 found["ce_type"],
-                UUID(found["ce_subject"]),
+                _case_id(found["ce_subject"]),
                 int(found["ce_sequence"]),
                 int(found.get("ce_episode", "1")),
                 read(found["ce_time"]),
@@ -254,6 +263,6 @@ class Incoming:
             )
         except (KeyError, ValueError, AttributeError) as error:
             raise Poison(f"header missing or broken: {type(error).__name__}") from error
-        if self.key != str(envelope.case_id) or envelope.sequence < 1:
+        if self.key != found["ce_subject"] or envelope.sequence < 1:
             raise Poison("the record key is not the subject, or the sequence is below 1")
         return envelope
