@@ -10,16 +10,18 @@ from typing import Final
 from intake.identity import fold_width
 
 _ALPHABET: Final = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"
-_CASE_NUMBER: Final = re.compile(r"LD([0-9]{4})-?([0-9]{6})-?([0-9]{7})-?([0-9A-Z])\Z")
+_NUMBER: Final = re.compile(r"(L[DMR])([0-9]{4})-?([0-9]{6})-?([0-9]{7})-?([0-9A-Z])\Z")
+# LD a case, LM a matter that is no dispute, LR a refusal.
+CASE, MATTER, REFUSAL = "LD", "LM", "LR"
 _DASHES: Final = str.maketrans("", "", "\u2010\u2011\u2012\u2013\u2014\u2212 \t")
 
 
-def case_number(year: int, county: str, serial: int) -> str:
+def case_number(year: int, county: str, serial: int, prefix: str = CASE) -> str:
     """The number of the ``serial``-th case of a county and year."""
     if not 0 < serial < 10_000_000 or not re.fullmatch(r"[0-9]{6}", county):
         raise ValueError("a serial has seven digits and a county six")
-    body = f"LD{year:04d}{county}{serial:07d}"
-    return f"LD{year:04d}-{county}-{serial:07d}-{check_character(body)}"
+    body = f"{prefix}{year:04d}{county}{serial:07d}"
+    return f"{prefix}{year:04d}-{county}-{serial:07d}-{check_character(body)}"
 
 
 def check_character(body: str) -> str:
@@ -35,10 +37,10 @@ def fold(text: str) -> str | None:
     """The canonical form of a number typed by hand (any case, width, hyphens), or None if wrong."""
     if len(text) > 64:
         return None
-    match = _CASE_NUMBER.match(fold_width(text).translate(_DASHES).upper())
+    match = _NUMBER.match(fold_width(text).translate(_DASHES).upper())
     if match is None:
         return None
-    year, county, serial, check = match.groups()
-    if check_character(f"LD{year}{county}{serial}") != check:
+    prefix, year, county, serial, check = match.groups()
+    if check_character(f"{prefix}{year}{county}{serial}") != check:
         return None
-    return f"LD{year}-{county}-{serial}-{check}"
+    return f"{prefix}{year}-{county}-{serial}-{check}"

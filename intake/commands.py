@@ -9,11 +9,12 @@ from intake import repository
 from intake.corrections import correct_referral
 from intake.handlers import fault, leave_case, parsed, submit_referral
 from intake.keys import keys_of
+from intake.matters.record import as_answer
 from intake.sealing import CannotUnseal
 from intake.validation import normal_reference, read_instant
 from services.access import AgencyScope
 from services.auth import Caller
-from services.errors import Invalid, NotFound
+from services.errors import Invalid, NotFound, Refused
 from services.service import Command
 from services.unit_of_work import UnitOfWork
 
@@ -24,9 +25,12 @@ async def submit(command: Command, uow: UnitOfWork) -> dict[str, Any]:
     document = _unseal(command, uow)
     source = document.get("source") if isinstance(document, dict) else None
     _must_agree(command, source if isinstance(source, dict) else {}, "/source")
-    done = await submit_referral(
-        document, uow, organisations=caller.organisations, connection=command.connection
-    )
+    try:
+        done = await submit_referral(
+            document, uow, organisations=caller.organisations, connection=command.connection
+        )
+    except Refused as refusal:
+        return await as_answer(refusal, uow, connection=command.connection)
     return {
         "case_id": done.case_id,
         "case_number": done.case_number,

@@ -7,6 +7,7 @@ from typing import Any
 from uuid import UUID
 
 from intake import pointers, repository
+from intake.gates.model import warned
 from intake.handlers import (
     REFERRAL_TABLE,
     VAULT_TABLE,
@@ -83,9 +84,8 @@ async def correct_referral(
     errors += [error for error in verdict.errors if error.code not in lane_fault]
     if errors or verdict.referral is None:
         raise Invalid(errors=errors)
-    return await _write(
-        row, before, verdict.referral, verdict.warnings, keys, uow, reason, changes, at
-    )
+    warnings = (*verdict.warnings, *warned(verdict.referral, uow.runtime.directory))
+    return await _write(row, before, verdict.referral, warnings, keys, uow, reason, changes, at)
 
 
 def _as_sent(document: dict[str, Any]) -> dict[str, Any]:

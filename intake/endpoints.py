@@ -9,8 +9,10 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 
 from intake import handlers, repository, schemas, views
 from intake.corrections import correct_referral
+from intake.gates.schemas import refused_response
 from intake.handlers import REFERRAL_TABLE, fault, parsed
 from intake.keys import keys_of
+from intake.matters.record import on_record
 from intake.receipts import exchange
 from intake.validation import normal_reference, schema
 from services.access import AgencyScope
@@ -26,6 +28,7 @@ from services.errors import (
     Invalid,
     NotFound,
     ReferenceInUse,
+    Refused,
     TooLarge,
     UnsupportedMediaType,
     VersionMismatch,
@@ -41,7 +44,7 @@ router = APIRouter()
 _WRITES = (IdempotencyInProgress, IdempotencyKeyReused, TooLarge, UnsupportedMediaType)
 
 
-async def _document(request: Request) -> Any:
+async def referral_document(request: Request) -> Any:
     """The referral's bytes, strictly read before any transaction is open."""
     return parsed(await request.body())
 
@@ -72,7 +75,7 @@ def referral_schema() -> dict[str, Any]:
     "/v1/referrals",
     status_code=201,
     response_model=schemas.SubmittedView,
-    responses=problems(ReferenceInUse, *_WRITES),
+    responses={**problems(ReferenceInUse, *_WRITES), **refused_response()},
     summary="Send a dispute under your own number",
     openapi_extra={
         "requestBody": {
@@ -83,7 +86,7 @@ def referral_schema() -> dict[str, Any]:
 )
 async def submit_referral(
     caller: Annotated[Caller, requires("referral:write")],
-    document: Annotated[Any, Depends(_document)],
+    document: Annotated[Any, Depends(referral_document)],
     uow: Unit,
     once: OnceIfKeyed,
     response: Response,
@@ -94,9 +97,12 @@ async def submit_referral(
     """
     if once.replayed:
         return await _first_answer(uow, AgencyScope(caller), UUID(once.resource_id))
-    done = await handlers.submit_referral(
-        document, uow, organisations=(caller.organisation,), connection=caller.connection
-    )
+    try:
+        done = await handlers.submit_referral(
+            document, uow, organisations=(caller.organisation,), connection=caller.connection
+        )
+    except Refused as refusal:
+        return await on_record(refusal, uow, connection=caller.connection)
     if done.replayed:
         response.headers["Idempotency-Replayed"] = "true"
     await once.store(

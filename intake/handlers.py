@@ -9,8 +9,10 @@ from typing import Any, Final
 from uuid import UUID
 
 from intake import receipt, repository
+from intake.gates.handlers import Barred, require_open
 from intake.keys import Keys, keys_of
 from intake.legal_context import travelling
+from intake.matters.errors import require_dispute
 from intake.messages import message
 from intake.model import PartyFacts, Referral
 from intake.serials import serials_of
@@ -100,7 +102,8 @@ async def submit_referral(
     """Register a case for a referral, or answer a repeat as the first time.
 
     Emits ``ReferralReceived`` and ``CaseRegistered``. Raises ``Invalid`` with every fault,
-    ``Forbidden`` for somebody else's organisation, ``ReferenceInUse`` for other content.
+    ``Forbidden`` for somebody else's organisation, ``ReferenceInUse`` for other content;
+    ``Barred`` by a gate and ``NotADispute`` before anything is written, for the edge to record.
     """
     require_own(document, organisations)
     verdict = validate(document, uow.runtime.directory, lanes.may_send, uow.now)
@@ -109,11 +112,22 @@ async def submit_referral(
     referral = verdict.referral
     keys = keys_of(uow.runtime)
     print_ = fingerprint(keys, referral)
+    require_dispute(referral, print_)
+    try:
+        doubts = [*verdict.warnings, *await require_open(referral, print_, uow)]
+    except Barred:
+        # What was registered before a gate came into force stays, and a repeat answers as it did.
+        known = await repository.referral_by_reference(
+            uow, referral.organisation, referral.normal_reference
+        )
+        if known is None or not hmac.compare_digest(bytes(known["fingerprint"]), print_):
+            raise
+        return await submitted(uow, keys, known)
     case_id, referral_id = new_id(), new_id()
     year = uow.now.astimezone(SHANGHAI).year
     number = await serials_of(uow.runtime).number(referral.county, year)
     parties = [seal_party(uow, keys, facts) for facts in referral.parties]
-    warnings = [warning.wire() for warning in verdict.warnings]
+    warnings = [warning.wire() for warning in doubts]
     context = travelling(referral.legal_context)
     registered = await repository.register(
         uow,

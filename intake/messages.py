@@ -74,6 +74,37 @@ MESSAGES: Final[dict[str, str]] = {
     "lane_unchanged": "The case already runs in this lane.",
     "not_an_instant": "An instant needs a date, a time and an offset.",
     "in_future": "The instant lies ahead.",
+    "kind_not_a_dispute": "这不是纠纷，已作为其他事项登记并转交。/ This is no dispute: it is"
+    " registered as another matter and has gone where it belongs.",
+    "about_needed": "检举控告和投诉须写明所涉机构。/ An accusation or complaint names the"
+    " organisation it is about.",
+    "to_the_line": "不得将材料转给被检举控告的机构或其上下级。/ It never goes to the line it is"
+    " about (信访工作条例 30).",
+    "adoption_needed": "对意见建议的答复须写明采纳情况。/ The answer to a suggestion says"
+    " whether it is adopted.",
+    "adoption_not_here": "只有意见建议有采纳情况。/ Only a suggestion is adopted or not.",
+    "not_convertible": "这类事项不能转为纠纷。/ A matter of this kind becomes no dispute.",
+    "same_holder": "该机构已经是承办单位。/ This organisation has it already.",
+    "too_late": "补录超过规定的天数。/ The entry is later than the site allows.",
+    "late_entry_reason": "补录须写明理由和第二人。/ A late entry needs a reason and a second"
+    " person.",
+    "second_person_same": "第二人不得是录入人本人。/ The second person is somebody else.",
+    "where_needed": "须写明区划代码或者地址。/ A place code or an address is needed.",
+    "letter_order": "信件先寄出、后收到、再登记。/ A letter is posted, then arrives, then is"
+    " entered.",
+    "mode_not_of_lane": "委派、委托与通道不符。/ The mode is not that of the lane"
+    " (法释〔2016〕14号 1).",
+    "filed_before_accepted": "立案不会早于受理。/ A case is not filed before it is accepted.",
+    "superior_same": "上级不是来件机构自己。/ The superior is not the sender itself.",
+    "place_county_desk": "地址不明确，已交县级中心。/ The address is not clear: it goes to"
+    " the county.",
+    "overdue_already": "期限在补录时已经届满，按迟延计。/ The period was over when it came in:"
+    " it counts as late.",
+    "nothing_found_or_findings": "要么写明发现，要么写明没有发现。/ Say what was found, or say that"
+    " nothing was.",
+    "not_a_place_of_rounds": "排查以村、乡镇、县为单位。/ A round is of a village, a township or a"
+    " county.",
+    "mandate_revoked": "代办授权已经撤回。/ The mandate was revoked.",
 }
 
 

@@ -2,7 +2,8 @@
 
 import hashlib
 import hmac
-from typing import TYPE_CHECKING
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import UUID
 
 from intake import case_number, receipt, repository
@@ -13,11 +14,16 @@ from services.errors import TooManyRequests, Unauthenticated
 if TYPE_CHECKING:
     from services.runtime import Runtime
 
+T = TypeVar("T")
 
-async def exchange(
-    runtime: "Runtime", number: str, secret: str, address: str
-) -> tuple[str, UUID, UUID]:
-    """A 15-minute token for the party whose secret this is: token, case id, party id.
+
+async def guarded(
+    runtime: "Runtime",
+    number: str,
+    address: str,
+    find: Callable[[repository.Database, str], Awaitable[T | None]],
+) -> T:
+    """What ``find`` answers for a number typed with a secret, behind the lock against guessing.
 
     Every try is counted before it is judged, so that many at once gain nothing; a right one wipes
     the count. Unknown numbers count and answer alike. Raises ``Unauthenticated``,
@@ -38,15 +44,31 @@ async def exchange(
             raise TooManyRequests("too many wrong tries", retry_after_seconds=seconds)
         if count == tries:
             await repository.start_lock(db, *marks)
-        rows = await repository.parties_by_number(db, folded or "")
-        found = None
-        for row in rows:
-            mark = receipt.secret_hash(keys.receipt, row["party_id"], secret)
-            if hmac.compare_digest(mark, bytes(row["receipt_hash"])):
-                found = row
+        found = await find(db, folded or "")
         if found is None:
             raise Unauthenticated()
         await repository.forget_tries(db, *marks)
+    return found
+
+
+async def exchange(
+    runtime: "Runtime", number: str, secret: str, address: str
+) -> tuple[str, UUID, UUID]:
+    """A 15-minute token for the party whose secret this is: token, case id, party id.
+
+    Raises ``Unauthenticated``, ``TooManyRequests``.
+    """
+    keys = keys_of(runtime)
+
+    async def party(db: repository.Database, folded: str) -> Any:
+        found = None
+        for row in await repository.parties_by_number(db, folded):
+            mark = receipt.secret_hash(keys.receipt, row["party_id"], secret)
+            if hmac.compare_digest(mark, bytes(row["receipt_hash"])):
+                found = row
+        return found
+
+    found = await guarded(runtime, number, address, party)
     claims = {
         "sub": "party",
         "case_id": str(found["case_id"]),

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import asyncpg
 
 from intake import repository
-from intake.case_number import case_number
+from intake.case_number import CASE, case_number
 
 if TYPE_CHECKING:
     from services.runtime import Runtime
@@ -28,15 +28,15 @@ class SerialBlocks:
         self._lock = asyncio.Lock()
         self._db: asyncpg.Connection | None = None
 
-    async def number(self, county: str, year: int) -> str:
-        """The next case number of the county and year."""
+    async def number(self, county: str, year: int, prefix: str = CASE) -> str:
+        """The next number of the county and year; all kinds of numbers share one row of serials."""
         left = self._left.setdefault((county, year), [])
         if not left:
             async with self._lock:
                 if not left:
                     first = await self._take(county, year)
                     left.extend(range(first + self._block - 1, first - 1, -1))
-        return case_number(year, county, left.pop())
+        return case_number(year, county, left.pop(), prefix)
 
     async def _take(self, county: str, year: int) -> int:
         if self._db is None or self._db.is_closed():

@@ -1,11 +1,18 @@
 """Intake as a value: what it serves, hears, runs and owns."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
+
+from fastapi import APIRouter
 
 from intake import commands, repository
 from intake.consumers import CONSUMES
-from intake.endpoints import router
+from intake.endpoints import router as front_door
+from intake.gates.endpoints import router as gates
 from intake.keys import publish_keys
+from intake.matters.endpoints import router as matters
+from intake.matters.handlers import deliver
+from intake.notices.endpoints import router as notices
+from intake.places.endpoints import router as places
 from intake.settings import IntakeSettings
 from services.service import Loop, Schema, Service
 
@@ -40,7 +47,27 @@ _ADVICE = {
 }
 
 
+# Each room's endpoints, one line each.
+ROOMS: Final = (
+    front_door,
+    gates,
+    matters,
+    notices,
+    places,
+)
+
+
+def _router() -> APIRouter:
+    whole = APIRouter()
+    for room in ROOMS:
+        whole.include_router(room)
+    return whole
+
+
 def _schema() -> Schema:
+    import intake.gates.tables
+    import intake.matters.tables
+    import intake.notices.tables  # noqa: F401
     from intake.tables import EXTRA_DDL, METADATA
 
     return Schema(METADATA, EXTRA_DDL)
@@ -50,7 +77,7 @@ INTAKE = Service(
     name="intake",
     title="intake",
     description="The front door: referrals, cases, parties, receipts, the case file and timeline",
-    router=lambda: router,
+    router=_router,
     settings=IntakeSettings,
     schema=_schema,
     gather_seconds=0.1,
@@ -61,7 +88,10 @@ INTAKE = Service(
         "case.leave": commands.leave,
     },
     answers_unknown_commands=True,
-    loops=(Loop("purge-receipt-tries", purge_tries, idle_seconds=300),),
+    loops=(
+        Loop("purge-receipt-tries", purge_tries, idle_seconds=300),
+        Loop("deliver-matters", deliver, idle_seconds=60),
+    ),
     on_start=publish_keys,
     doctor=doctor,
 )

@@ -1,7 +1,7 @@
 """What can go wrong, each with its slug and status (contracts section 6)."""
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 
 @dataclass(frozen=True)
@@ -32,10 +32,13 @@ class Problem(Exception):
         errors: list[FieldError] | None = None,
         retry_after_seconds: int | None = None,
         headers: dict[str, str] | None = None,
+        members: dict[str, Any] | None = None,
     ) -> None:
         super().__init__(self.slug)
         self.detail = detail
         self.errors = errors or []
+        # Extension members (RFC 9457 section 3.2), as JSON values.
+        self.members = dict(members or {})
         self.headers = dict(headers or {})
         if retry_after_seconds is not None:
             self.headers["Retry-After"] = str(retry_after_seconds)
@@ -151,6 +154,13 @@ class Invalid(Problem):
     """422: the request breaks a rule."""
 
     slug, status, title = "invalid", 422, "The request breaks a rule"
+
+
+class Refused(Problem):
+    """422: it is registered as refused; ground, where to go and until when are told."""
+
+    slug, status = "refused", 422
+    title = "This is not taken here; the answer says why, where it goes and until when"
 
 
 class IdempotencyKeyReused(Problem):

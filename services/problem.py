@@ -64,7 +64,7 @@ def body(problem: Problem) -> dict[str, Any]:
     }
     if problem.detail:
         answer["detail"] = problem.detail
-    return answer
+    return {**problem.members, **answer}
 
 
 class ProblemResponse(JSONResponse):

@@ -1,6 +1,6 @@
 """Facts of the front door: referrals, cases, parties, closing."""
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from pydantic import Field
@@ -195,6 +195,18 @@ class AnswerError(Part):
     message: str
 
 
+class AnswerRefusal(Part):
+    """A refusal on record, as a command's answer tells it; its secret is fetched by REST."""
+
+    refusal_id: UUID | None = None
+    matter_id: UUID | None = None
+    number: Annotated[str, Field(pattern=r"^L[MR][0-9]{4}-[0-9]{6}-[0-9]{7}-[0-9A-Z]$")]
+    ground: Slug
+    citation: str
+    go_to: Code | None = None
+    until_on: Annotated[str, Field(pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$")] | None = None
+
+
 class AnswerProblem(Part):
     """A problem (RFC 9457) as it stands inside a command's answer."""
 
@@ -207,6 +219,7 @@ class AnswerProblem(Part):
     trace_id: str | None = None
     errors: tuple[AnswerError, ...] = ()
     retryable: bool = False
+    refusal: AnswerRefusal | None = None
 
 
 @event(

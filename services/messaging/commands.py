@@ -281,7 +281,9 @@ class CommandConsumer(GroupConsumer):
             ),
             uow,
         )
-        await self._emit(uow, record, command, "accepted", answer or {})
+        # A refusal that is itself on record comes back as an answer: what it wrote stays.
+        outcome = "rejected" if (answer or {}).get("problem") else "accepted"
+        await self._emit(uow, record, command, outcome, answer or {})
 
     async def _answer_only(self, place: TopicPartition, record: Incoming, refusal: Problem) -> None:
         """The refused command's only trace: its name and its answer."""

@@ -168,7 +168,7 @@ async def test_lists_of_the_directory_have_pages(world: World) -> None:
             break
         more = {"cursor": page["next"]}
 
-    assert len(seen) == len(set(seen)) == 88
+    assert len(seen) == len(set(seen)) == 89
     assert seen == sorted(seen)
     courts = await world.ok("GET", "/v1/organisations", kind="court")
     assert {item["kind"] for item in courts["items"]} == {"court"}

@@ -212,6 +212,48 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("name", name=op.f("pk_lease")),
     )
     op.create_table(
+        "notice",
+        sa.Column("notice_id", sa.UUID(), nullable=False),
+        sa.Column("subject_kind", sa.Text(), nullable=False),
+        sa.Column("subject_id", sa.UUID(), nullable=False),
+        sa.Column("about", sa.Text(), nullable=False),
+        sa.Column("recipient", sa.Text(), nullable=False),
+        sa.Column("organisation", sa.Text(), nullable=False, comment="whose task it is"),
+        sa.Column("state", sa.Text(), nullable=False),
+        sa.Column("citation", sa.Text(), nullable=False),
+        sa.Column("means", sa.Text(), nullable=True),
+        sa.Column("due_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("proved_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column(
+            "recorded_at",
+            sa.DateTime(timezone=True),
+            server_default=sa.text("now()"),
+            nullable=False,
+        ),
+        sa.CheckConstraint(
+            "(state = 'proved') = (proved_at IS NOT NULL)", name=op.f("ck_notice_proved_at")
+        ),
+        sa.CheckConstraint(
+            "about IN ('received', 'transferred', 'answered', 'refused', 'reviewed')",
+            name=op.f("ck_notice_about"),
+        ),
+        sa.CheckConstraint("recipient IN ('party', 'receiver')", name=op.f("ck_notice_recipient")),
+        sa.CheckConstraint("state IN ('task', 'proved', 'not_owed')", name=op.f("ck_notice_state")),
+        sa.CheckConstraint(
+            "subject_kind IN ('matter', 'refusal')", name=op.f("ck_notice_subject_kind")
+        ),
+        sa.PrimaryKeyConstraint("notice_id", name=op.f("pk_notice")),
+        comment="A notice owed to the party or the receiver: a task of one organisation until proved",
+    )
+    op.create_index(
+        "ix_notice_organisation_notice_id",
+        "notice",
+        ["organisation", "notice_id"],
+        unique=False,
+        postgresql_where=sa.text("state = 'task'"),
+    )
+    op.create_index("ix_notice_subject_id", "notice", ["subject_id"], unique=False)
+    op.create_table(
         "outbox",
         sa.Column("id", sa.BigInteger(), sa.Identity(always=True), nullable=False),
         sa.Column("event_id", sa.UUID(), nullable=False),
@@ -334,6 +376,69 @@ def upgrade() -> None:
         comment="Wrong tries per receipt number and client address, both only as keyed hashes",
     )
     op.create_table(
+        "refusal",
+        sa.Column("refusal_id", sa.UUID(), nullable=False),
+        sa.Column("number", sa.Text(), nullable=False),
+        sa.Column("organisation", sa.Text(), nullable=False, comment="who sent the referral"),
+        sa.Column("connection", sa.Text(), nullable=True),
+        sa.Column("reference", sa.Text(), nullable=False),
+        sa.Column("normal_reference", sa.Text(), nullable=False),
+        sa.Column(
+            "fingerprint", postgresql.BYTEA(), nullable=False, comment="keyed hash of what was sent"
+        ),
+        sa.Column("lane", sa.Text(), nullable=False),
+        sa.Column("place", sa.Text(), nullable=False),
+        sa.Column("ground", sa.Text(), nullable=False, comment="code of the gate"),
+        sa.Column("citation", sa.Text(), nullable=False),
+        sa.Column("go_to", postgresql.JSONB(astext_type=sa.Text()), nullable=False),
+        sa.Column("until", postgresql.JSONB(astext_type=sa.Text()), nullable=False),
+        sa.Column(
+            "reviewers",
+            postgresql.ARRAY(sa.Text()),
+            nullable=False,
+            comment="other desks that may review",
+        ),
+        sa.Column("state", sa.Text(), server_default="standing", nullable=False),
+        sa.Column("kek_id", sa.Text(), nullable=False),
+        sa.Column("wrapped_key", postgresql.BYTEA(), nullable=False),
+        sa.Column(
+            "document",
+            postgresql.BYTEA(),
+            nullable=False,
+            comment="sealed: the referral as it was sent",
+        ),
+        sa.Column("receipt_hash", postgresql.BYTEA(), nullable=False),
+        sa.Column("request_made_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("received_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column(
+            "recorded_at",
+            sa.DateTime(timezone=True),
+            server_default=sa.text("now()"),
+            nullable=False,
+        ),
+        sa.CheckConstraint(
+            "state IN ('standing', 'upheld', 'overturned')", name=op.f("ck_refusal_state")
+        ),
+        sa.PrimaryKeyConstraint("refusal_id", name=op.f("pk_refusal")),
+        sa.UniqueConstraint("number", name=op.f("uq_refusal_number")),
+        sa.UniqueConstraint(
+            "organisation",
+            "normal_reference",
+            "fingerprint",
+            name=op.f("uq_refusal_organisation_normal_reference_fingerprint"),
+        ),
+        comment="A referral that law keeps from mediation: ground, where to go, until when, receipt",
+    )
+    op.create_index(
+        "ix_refusal_organisation_refusal_id",
+        "refusal",
+        ["organisation", "refusal_id"],
+        unique=False,
+    )
+    op.create_index(
+        "ix_refusal_reviewers", "refusal", ["reviewers"], unique=False, postgresql_using="gin"
+    )
+    op.create_table(
         "assignment",
         sa.Column("assignment_id", sa.UUID(), nullable=False),
         sa.Column("case_id", sa.UUID(), nullable=False),
@@ -432,6 +537,76 @@ def upgrade() -> None:
     )
     op.create_index("ix_holding_case_id", "holding", ["case_id", "id"], unique=False)
     op.create_table(
+        "matter",
+        sa.Column("matter_id", sa.UUID(), nullable=False),
+        sa.Column("number", sa.Text(), nullable=False),
+        sa.Column("kind", sa.Text(), nullable=False),
+        sa.Column("organisation", sa.Text(), nullable=False, comment="the desk that took it first"),
+        sa.Column("connection", sa.Text(), nullable=True),
+        sa.Column("reference", sa.Text(), nullable=True),
+        sa.Column("normal_reference", sa.Text(), nullable=True),
+        sa.Column("fingerprint", postgresql.BYTEA(), nullable=False),
+        sa.Column("place", sa.Text(), nullable=False),
+        sa.Column("channel", sa.Text(), nullable=False),
+        sa.Column(
+            "holder",
+            sa.Text(),
+            nullable=True,
+            comment="who must answer; empty when the directory has nobody",
+        ),
+        sa.Column(
+            "about_agency",
+            sa.Text(),
+            nullable=True,
+            comment="head of the line it is about: invisible to it",
+        ),
+        sa.Column("state", sa.Text(), server_default="open", nullable=False),
+        sa.Column("adoption", sa.Text(), nullable=True),
+        sa.Column("reachable", sa.Boolean(), nullable=False, comment="whether anybody can be told"),
+        sa.Column("case_id", sa.UUID(), nullable=True),
+        sa.Column("kek_id", sa.Text(), nullable=False),
+        sa.Column("wrapped_key", postgresql.BYTEA(), nullable=False),
+        sa.Column(
+            "content", postgresql.BYTEA(), nullable=False, comment="sealed: who, about whom, what"
+        ),
+        sa.Column("receipt_hash", postgresql.BYTEA(), nullable=False),
+        sa.Column("version", sa.BigInteger(), server_default="1", nullable=False),
+        sa.Column("request_made_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("received_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("due_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column(
+            "recorded_at",
+            sa.DateTime(timezone=True),
+            server_default=sa.text("now()"),
+            nullable=False,
+        ),
+        sa.CheckConstraint(
+            "(state = 'converted') = (case_id IS NOT NULL)", name=op.f("ck_matter_converted")
+        ),
+        sa.CheckConstraint(
+            "adoption IN ('adopted', 'partly_adopted', 'not_adopted', 'under_study')",
+            name=op.f("ck_matter_adoption"),
+        ),
+        sa.CheckConstraint(
+            "kind IN ('advice', 'suggestion', 'accusation', 'hazard', 'handler_complaint')",
+            name=op.f("ck_matter_kind"),
+        ),
+        sa.CheckConstraint(
+            "state IN ('open', 'answered', 'converted')", name=op.f("ck_matter_state")
+        ),
+        sa.ForeignKeyConstraint(["case_id"], ["case_file.case_id"], name=op.f("fk_matter_case_id")),
+        sa.PrimaryKeyConstraint("matter_id", name=op.f("pk_matter")),
+        sa.UniqueConstraint("number", name=op.f("uq_matter_number")),
+        sa.UniqueConstraint(
+            "organisation", "normal_reference", name=op.f("uq_matter_organisation_normal_reference")
+        ),
+        comment="What came in and is no dispute; never a case",
+    )
+    op.create_index("ix_matter_holder_matter_id", "matter", ["holder", "matter_id"], unique=False)
+    op.create_index(
+        "ix_matter_organisation_matter_id", "matter", ["organisation", "matter_id"], unique=False
+    )
+    op.create_table(
         "referral",
         sa.Column("referral_id", sa.UUID(), nullable=False),
         sa.Column("case_id", sa.UUID(), nullable=False),
@@ -475,6 +650,33 @@ def upgrade() -> None:
         "referral",
         ["organisation", "referral_id"],
         unique=False,
+    )
+    op.create_table(
+        "refusal_review",
+        sa.Column("review_id", sa.UUID(), nullable=False),
+        sa.Column("refusal_id", sa.UUID(), nullable=False),
+        sa.Column("organisation", sa.Text(), nullable=False),
+        sa.Column("outcome", sa.Text(), nullable=False),
+        sa.Column(
+            "reason", postgresql.BYTEA(), nullable=False, comment="sealed under the refusal's key"
+        ),
+        sa.Column("acted_by", sa.Text(), nullable=True),
+        sa.Column("occurred_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column(
+            "recorded_at",
+            sa.DateTime(timezone=True),
+            server_default=sa.text("now()"),
+            nullable=False,
+        ),
+        sa.CheckConstraint(
+            "outcome IN ('upheld', 'overturned')", name=op.f("ck_refusal_review_outcome")
+        ),
+        sa.ForeignKeyConstraint(
+            ["refusal_id"], ["refusal.refusal_id"], name=op.f("fk_refusal_review_refusal_id")
+        ),
+        sa.PrimaryKeyConstraint("review_id", name=op.f("pk_refusal_review")),
+        sa.UniqueConstraint("refusal_id", name=op.f("uq_refusal_review_refusal_id")),
+        comment="What another desk decided about a refusal, once",
     )
     op.create_table(
         "timeline_entry",
@@ -523,6 +725,37 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("referral_id", "ordinal", name=op.f("pk_document")),
         comment="A paper by its hash and size; its name stays in the sealed referral",
     )
+    op.create_table(
+        "matter_step",
+        sa.Column("step_id", sa.UUID(), nullable=False),
+        sa.Column("matter_id", sa.UUID(), nullable=False),
+        sa.Column("step", sa.Text(), nullable=False),
+        sa.Column("organisation", sa.Text(), nullable=False),
+        sa.Column("to_organisation", sa.Text(), nullable=True),
+        sa.Column("ground", sa.Text(), nullable=True),
+        sa.Column("citation", sa.Text(), nullable=True),
+        sa.Column(
+            "text", postgresql.BYTEA(), nullable=True, comment="sealed under the matter's key"
+        ),
+        sa.Column("acted_by", sa.Text(), nullable=True),
+        sa.Column("occurred_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column(
+            "recorded_at",
+            sa.DateTime(timezone=True),
+            server_default=sa.text("now()"),
+            nullable=False,
+        ),
+        sa.CheckConstraint(
+            "step IN ('received', 'transferred', 'answered', 'converted')",
+            name=op.f("ck_matter_step_step"),
+        ),
+        sa.ForeignKeyConstraint(
+            ["matter_id"], ["matter.matter_id"], name=op.f("fk_matter_step_matter_id")
+        ),
+        sa.PrimaryKeyConstraint("step_id", name=op.f("pk_matter_step")),
+        comment="What was done with a matter, by whom, on which ground",
+    )
+    op.create_index("ix_matter_step_matter_id", "matter_step", ["matter_id"], unique=False)
     op.create_table(
         "party",
         sa.Column("party_id", sa.UUID(), nullable=False),

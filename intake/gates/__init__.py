@@ -1,0 +1,1 @@
+"""Legal gates: what law keeps from being mediated, refusals on record, and their review."""

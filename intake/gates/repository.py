@@ -1,0 +1,124 @@
+"""All SQL of refusals. A read goes by the sender or by a desk that may review."""
+
+from datetime import datetime
+from typing import Any, Final
+from uuid import UUID
+
+from services.unit_of_work import UnitOfWork
+
+Row = Any
+_COLUMNS: Final = (
+    "refusal_id", "number", "organisation", "connection", "reference", "normal_reference",
+    "fingerprint", "lane", "place", "ground", "citation", "go_to", "until", "reviewers", "kek_id",
+    "wrapped_key", "document", "receipt_hash", "request_made_at", "received_at", "recorded_at",
+)  # fmt: skip
+
+
+async def add(uow: UnitOfWork, row: dict[str, Any]) -> None:
+    """Put a refusal on record."""
+    places = ", ".join(f"${n}" for n in range(1, len(_COLUMNS) + 1))
+    await uow.db.execute(
+        f"INSERT INTO refusal ({', '.join(_COLUMNS)}) VALUES ({places})",
+        *(row[name] for name in _COLUMNS),
+    )
+
+
+async def same(
+    uow: UnitOfWork, organisation: str, normal_reference: str, fingerprint: bytes
+) -> Row | None:
+    """The refusal of this very content, if it was sent before."""
+    return await uow.db.fetchrow(
+        """SELECT * FROM refusal
+           WHERE organisation = $1 AND normal_reference = $2 AND fingerprint = $3""",
+        organisation,
+        normal_reference,
+        fingerprint,
+    )
+
+
+_SEEN: Final = "(organisation = $1 OR $1 = ANY(reviewers))"
+
+
+async def seen(
+    uow: UnitOfWork, organisation: str, refusal_id: UUID, *, lock: bool = False
+) -> Row | None:
+    """A refusal for its sender or a desk that may review it."""
+    return await uow.db.fetchrow(
+        f"SELECT * FROM refusal WHERE refusal_id = $2 AND {_SEEN}{' FOR UPDATE' if lock else ''}",
+        organisation,
+        refusal_id,
+    )
+
+
+async def listed(
+    uow: UnitOfWork,
+    organisation: str,
+    *,
+    to_review: bool,
+    before: UUID | None,
+    limit: int,
+) -> list[Row]:
+    """Own refusals, or those that wait for this desk's review; youngest first."""
+    where = "$1 = ANY(reviewers) AND state = 'standing'" if to_review else "organisation = $1"
+    rows: list[Row] = await uow.db.fetch(
+        f"""SELECT * FROM refusal WHERE {where}
+             AND refusal_id < coalesce($2::uuid, 'ffffffff-ffff-ffff-ffff-ffffffffffff')
+           ORDER BY refusal_id DESC LIMIT {int(limit)}""",
+        organisation,
+        before,
+    )
+    return rows
+
+
+async def counts(
+    uow: UnitOfWork, organisation: str, since: datetime, until: datetime
+) -> tuple[list[Row], int]:
+    """Refusals per ground and state, and the referrals registered in the same time beside them."""
+    rows: list[Row] = await uow.db.fetch(
+        """SELECT ground, state, count(*) AS refusals FROM refusal
+           WHERE organisation = $1 AND recorded_at >= $2 AND recorded_at < $3
+           GROUP BY ground, state ORDER BY ground, state""",
+        organisation,
+        since,
+        until,
+    )
+    registered = await uow.db.fetchval(
+        """SELECT count(*) FROM referral
+           WHERE organisation = $1 AND recorded_at >= $2 AND recorded_at < $3""",
+        organisation,
+        since,
+        until,
+    )
+    return rows, int(registered)
+
+
+async def review(
+    uow: UnitOfWork,
+    refusal_id: UUID,
+    *,
+    review_id: UUID,
+    organisation: str,
+    outcome: str,
+    reason: bytes,
+    occurred_at: datetime,
+) -> None:
+    """Record the other desk's decision and let the refusal follow it."""
+    await uow.db.execute(
+        """WITH r AS (INSERT INTO refusal_review (review_id, refusal_id, organisation, outcome,
+             reason, acted_by, occurred_at, recorded_at)
+           VALUES ($1, $2, $3, $4, $5, $6, $7, $8))
+           UPDATE refusal SET state = $4 WHERE refusal_id = $2""",
+        review_id,
+        refusal_id,
+        organisation,
+        outcome,
+        reason,
+        uow.actor.acted_by,
+        occurred_at,
+        uow.now,
+    )
+
+
+async def by_number(db: Any, number: str) -> Row | None:
+    """A refusal by the number on its receipt; the secret is checked by the caller."""
+    return await db.fetchrow("SELECT * FROM refusal WHERE number = $1", number)

@@ -1,0 +1,59 @@
+"""Notices over REST: the tasks of a desk, and the proof that somebody was told."""
+
+from typing import Annotated, Any
+from uuid import UUID
+
+from fastapi import APIRouter
+
+from intake.handlers import fault
+from intake.notices import repository
+from intake.notices.schemas import NoticeView, ProofBody
+from services.auth import Caller
+from services.errors import CursorInvalid, Invalid, NotFound, TooLarge, UnsupportedMediaType
+from services.http import Reader, Unit, requires
+from services.paging import Items, Paging
+from services.problem import problems
+
+router = APIRouter()
+
+
+@router.get(
+    "/v1/notices",
+    response_model=Items[NoticeView],
+    responses=problems(CursorInvalid),
+    summary="What your desk still has to tell somebody",
+)
+async def list_notices(
+    caller: Annotated[Caller, requires("matter:read")], uow: Reader, page: Paging
+) -> Any:
+    """Open tasks, oldest first: a notice to the party, or one that you were sent yourself."""
+    after = page.after({})
+    rows = await repository.tasks(uow, caller.organisation, after=_uuid(after), limit=page.fetch)
+    return page.answer(rows, lambda row: [row["notice_id"]], dict, {})
+
+
+def _uuid(after: list[Any] | None) -> UUID | None:
+    try:
+        return UUID(after[0]) if after else None
+    except (ValueError, TypeError, AttributeError):
+        raise CursorInvalid() from None
+
+
+@router.post(
+    "/v1/notices/{notice_id}/proofs",
+    response_model=NoticeView,
+    responses=problems(TooLarge, UnsupportedMediaType),
+    summary="Record that somebody was told",
+)
+async def prove_notice(
+    notice_id: UUID, body: ProofBody, caller: Annotated[Caller, requires("matter:write")], uow: Unit
+) -> Any:
+    """How and when; a repeat answers the first proof. Needs no Idempotency-Key for that reason."""
+    at = body.occurred_at or uow.now
+    if at > uow.now:
+        raise Invalid(errors=[fault("/occurred_at", "in_future")])
+    row = await repository.prove(uow, notice_id, caller.organisation, means=body.means, at=at)
+    if row is None:
+        raise NotFound()
+    uow.audit("notice.proved", subject=str(notice_id), detail={"means": body.means})
+    return dict(row)

@@ -1,0 +1,98 @@
+"""All SQL of notices."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from services.ids import new_id
+from services.unit_of_work import UnitOfWork
+
+Row = Any
+
+
+@dataclass(frozen=True)
+class Owed:
+    """One notice: to whom, about what, whose task, on which law, by when."""
+
+    recipient: str
+    about: str
+    organisation: str
+    citation: str
+    state: str = "task"
+    due_at: datetime | None = None
+
+
+async def add(uow: UnitOfWork, subject_kind: str, subject_id: UUID, owed: list[Owed]) -> None:
+    """Write the notices of one act together: both or none."""
+    await uow.db.execute(
+        """INSERT INTO notice (notice_id, subject_kind, subject_id, about, recipient, organisation,
+             state, citation, due_at, recorded_at)
+           SELECT n.id, $2, $3, n.about, n.recipient, n.organisation, n.state, n.citation, n.due_at,
+             $10
+           FROM unnest($1::uuid[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[],
+             $9::timestamptz[])
+             AS n(id, about, recipient, organisation, state, citation, due_at)""",
+        [new_id() for _ in owed],
+        subject_kind,
+        subject_id,
+        [each.about for each in owed],
+        [each.recipient for each in owed],
+        [each.organisation for each in owed],
+        [each.state for each in owed],
+        [each.citation for each in owed],
+        [each.due_at for each in owed],
+        uow.now,
+    )
+
+
+async def of_subject(uow: UnitOfWork, subject_id: UUID) -> list[Row]:
+    """The notices about one matter or refusal, oldest first."""
+    rows: list[Row] = await uow.db.fetch(
+        "SELECT * FROM notice WHERE subject_id = $1 ORDER BY notice_id", subject_id
+    )
+    return rows
+
+
+async def tasks(uow: UnitOfWork, organisation: str, *, after: UUID | None, limit: int) -> list[Row]:
+    """What the organisation still has to tell somebody, oldest first."""
+    rows: list[Row] = await uow.db.fetch(
+        f"""SELECT * FROM notice WHERE organisation = $1 AND state = 'task'
+             AND notice_id > coalesce($2::uuid, '00000000-0000-0000-0000-000000000000')
+           ORDER BY notice_id LIMIT {int(limit)}""",
+        organisation,
+        after,
+    )
+    return rows
+
+
+async def prove(
+    uow: UnitOfWork, notice_id: UUID, organisation: str, *, means: str, at: datetime
+) -> Row | None:
+    """Note how and when it was told; what is proved stays so. None: not this organisation's."""
+    return await uow.db.fetchrow(
+        """UPDATE notice SET state = 'proved',
+             means = CASE WHEN state = 'task' THEN $3 ELSE means END,
+             proved_at = CASE WHEN state = 'task' THEN $4 ELSE proved_at END
+           WHERE notice_id = $1 AND organisation = $2 AND state <> 'not_owed' RETURNING *""",
+        notice_id,
+        organisation,
+        means,
+        at,
+    )
+
+
+async def prove_all(
+    uow: UnitOfWork, subject_id: UUID, recipient: str, organisation: str | None, means: str
+) -> None:
+    """The recipient has seen it by itself: every open notice to it about the subject is proved."""
+    await uow.db.execute(
+        """UPDATE notice SET state = 'proved', means = $4, proved_at = $5
+           WHERE subject_id = $1 AND recipient = $2 AND state = 'task'
+             AND organisation = coalesce($3, organisation)""",
+        subject_id,
+        recipient,
+        organisation,
+        means,
+        uow.now,
+    )

@@ -1,0 +1,1 @@
+"""The place of a dispute from an address in words."""
