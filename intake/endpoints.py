@@ -390,7 +390,8 @@ async def read_parties(
         detail={"parties": [str(row["party_id"]) for row in rows]},
     )
     keys = keys_of(uow.runtime)
-    people = [views.known_party(keys, row) for row in rows]
+    about = await views.around(uow, keys, rows)
+    people = [views.known_party(keys, row, about) for row in rows]
     return {"case_id": case_id, "purpose": purpose, "parties": people}
 
 
@@ -633,6 +634,7 @@ async def read_party_sheet(
         detail={"parties": [str(r["party_id"]) for r in rows], "for": turn["organisation"]},
     )
     keys = keys_of(uow.runtime)
+    about = await views.around(uow, keys, rows)
     referral = await repository.referral_of_case(uow, case_id)
     document = keys.vault.open(
         REFERRAL_TABLE,
@@ -650,7 +652,7 @@ async def read_party_sheet(
         "summary": document["summary"],
         "claims": document["claims"],
         "version": referral["version"],
-        "parties": [views.known_party(keys, row) for row in rows],
+        "parties": [views.known_party(keys, row, about) for row in rows],
     }
 
 
@@ -672,7 +674,9 @@ async def read_contacts(
     """
     _services_only(caller)
     keys, items = keys_of(uow.runtime), []
-    for row in await repository.contacts(uow, party_id):
+    rows = await repository.contacts(uow, party_id)
+    about = await views.around(uow, keys, rows)
+    for row in rows:
         uow.audit(
             "contact.read",
             case_id=row["case_id"],
@@ -680,7 +684,7 @@ async def read_contacts(
             purpose=schemas.Purpose.SERVICE_OF_NOTICE,
             detail={"parties": [str(row["party_id"])]},
         )
-        items.append(views.contact_view(keys, row))
+        items.append(views.contact_view(keys, row, about))
     return {"items": items}
 
 
