@@ -19,6 +19,7 @@ from intake.handlers import (
 from intake.keys import Keys, keys_of
 from intake.model import PartyFacts, Referral
 from intake.parties import handlers as acting
+from intake.referral_document import opened
 from intake.safety.repository import consequences_of_case
 from intake.strict_json import StrictJsonError, parse
 from intake.validation import validate
@@ -72,13 +73,7 @@ async def correct_referral(
     if at > uow.now:
         raise Invalid(errors=[fault("/occurred_at", "in_future")])
     keys = keys_of(uow.runtime)
-    before = keys.vault.open(
-        REFERRAL_TABLE,
-        referral_id,
-        row["kek_id"],
-        row["wrapped_key"],
-        {"document": row["document"]},
-    )["document"]
+    before = opened(keys, row)
     document, errors = pointers.apply(before, changes)
     document = _as_sent(document)
     verdict = validate(document, uow.runtime.directory, lanes.may_send, uow.now)

@@ -9,9 +9,10 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 
 from intake import handlers, repository, schemas, views
 from intake.corrections import correct_referral
-from intake.handlers import REFERRAL_TABLE, fault, parsed
+from intake.handlers import fault, parsed
 from intake.keys import keys_of
 from intake.receipts import exchange
+from intake.referral_document import opened
 from intake.validation import normal_reference, schema
 from services.access import AgencyScope
 from services.auth import TOKEN_SECONDS, Caller
@@ -177,14 +178,7 @@ async def read_referral(
             purpose=purpose,
             detail={"parties": [str(p["party_id"]) for p in people]},
         )
-        opened = keys_of(uow.runtime).vault.open(
-            REFERRAL_TABLE,
-            referral_id,
-            row["kek_id"],
-            row["wrapped_key"],
-            {"document": row["document"]},
-        )
-        answer["document"] = opened["document"]
+        answer["document"] = opened(keys_of(uow.runtime), row)
     answer["corrections"] = [dict(r) for r in answer["corrections"]]
     return answer
 
@@ -636,13 +630,7 @@ async def read_party_sheet(
     keys = keys_of(uow.runtime)
     about = await views.around(uow, keys, rows)
     referral = await repository.referral_of_case(uow, case_id)
-    document = keys.vault.open(
-        REFERRAL_TABLE,
-        referral["referral_id"],
-        referral["kek_id"],
-        referral["wrapped_key"],
-        {"document": referral["document"]},
-    )["document"]
+    document = opened(keys, referral)
     return {
         "case_id": case_id,
         "case_number": case["case_number"],

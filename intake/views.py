@@ -9,6 +9,7 @@ from intake.handlers import VAULT_FIELDS, VAULT_TABLE
 from intake.keys import Keys
 from intake.parties.handlers import acting
 from intake.safety.handlers import Shield, shields
+from intake.vault import Erased
 from services.directory import DirectoryCopy
 from services.errors import NotFound
 from services.events.envelope import CATALOGUE
@@ -136,13 +137,16 @@ def known_party(keys: Keys, row: Any, about: Around) -> dict[str, Any]:
 
     Of its representatives those who act now: who was revoked is told to nobody.
     """
-    opened = keys.vault.open(
-        VAULT_TABLE,
-        row["party_id"],
-        row["kek_id"],
-        row["wrapped_key"],
-        {name: row[name] for name in VAULT_FIELDS},
-    )
+    try:
+        opened = keys.vault.open(
+            VAULT_TABLE,
+            row["party_id"],
+            row["kek_id"],
+            row["wrapped_key"],
+            {name: row[name] for name in VAULT_FIELDS},
+        )
+    except Erased:
+        opened = dict.fromkeys(VAULT_FIELDS)
     clear = ("party_id", "ref", "role", "kind", "organisation", "consent", "consent_on", "left_at")
     speaking = about.acting.get(row["party_id"], [])
     shield = about.shields.get(row["party_id"])

@@ -10,6 +10,7 @@ from intake.messages import fault
 from intake.model import PartyFacts, Referral
 from intake.parties import repository, rules
 from intake.parties.model import Representation, person_of
+from intake.vault import Erased
 from services.errors import FieldError, Invalid
 from services.events.intake import PartyChanged
 from services.ids import new_id
@@ -222,13 +223,13 @@ def person(keys: Keys, row: Any) -> dict[str, Any] | None:
     """The representative's name, document and phone; ``None`` when a party acts, or erased."""
     if not row["person"]:
         return None
-    found: dict[str, Any] = keys.vault.open(
-        TABLE,
-        row["representation_id"],
-        row["kek_id"],
-        row["wrapped_key"],
-        {"person": row["person"]},
-    )["person"]
+    sealed = {"person": row["person"]}
+    try:
+        found: dict[str, Any] = keys.vault.open(
+            TABLE, row["representation_id"], row["kek_id"], row["wrapped_key"], sealed
+        )["person"]
+    except Erased:
+        return None
     return found
 
 

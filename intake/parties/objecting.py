@@ -5,10 +5,11 @@ from typing import Any
 from uuid import UUID
 
 from intake import repository as cases
-from intake.handlers import REFERRAL_TABLE, leave_case, submit_referral
+from intake.handlers import leave_case, submit_referral
 from intake.keys import keys_of
 from intake.messages import fault
 from intake.parties import repository
+from intake.referral_document import opened
 from services.errors import CaseClosedProblem, Invalid, NotFound
 from services.events.intake import PartyChanged
 from services.unit_of_work import UnitOfWork
@@ -86,13 +87,7 @@ async def _own_case(uow: UnitOfWork, case_id: UUID, party: Any, at: datetime) ->
     caller = uow.caller
     if row is None or caller is None:
         raise NotFound()
-    document = keys_of(uow.runtime).vault.open(
-        REFERRAL_TABLE,
-        row["referral_id"],
-        row["kek_id"],
-        row["wrapped_key"],
-        {"document": row["document"]},
-    )["document"]
+    document = opened(keys_of(uow.runtime), row)
     done = await submit_referral(
         own_document(document, party["ref"], party["role"]),
         uow,

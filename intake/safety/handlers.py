@@ -9,8 +9,10 @@ from intake import repository as cases
 from intake.keys import Keys, keys_of
 from intake.messages import fault
 from intake.model import NO_JOINT_SESSIONS
+from intake.referral_document import opened as opened_document
 from intake.safety import repository, rules
-from services.errors import CaseClosedProblem, Conflict, Invalid, NotFound
+from intake.vault import Erased
+from services.errors import CaseClosedProblem, Conflict, Gone, Invalid, NotFound
 from services.events.intake import (
     AlertRaised,
     AlertWithdrawn,
@@ -22,7 +24,6 @@ from services.unit_of_work import UnitOfWork
 
 SCREENING: Final = "screening"
 ALERT: Final = "alert"
-REFERRAL: Final = "referral"
 # Which of a party's data a consequence protects.
 SHIELDS: Final = {
     "hidden_address": ("address",),
@@ -188,26 +189,19 @@ async def _travel(
 async def _sender_allows(uow: UnitOfWork, keys: Keys, case_id: UUID) -> bool:
     """Whether the referral's own concerns leave room for joint sessions."""
     row = await cases.referral_of_case(uow, case_id)
-    document = keys.vault.open(
-        REFERRAL,
-        row["referral_id"],
-        row["kek_id"],
-        row["wrapped_key"],
-        {"document": row["document"]},
-    )["document"]
-    kinds = {concern["kind"] for concern in document["safety"]["concerns"]}
+    kinds = {concern["kind"] for concern in opened_document(keys, row)["safety"]["concerns"]}
     return not kinds & NO_JOINT_SESSIONS
 
 
 def opened(keys: Keys, row: Any) -> dict[str, Any]:
-    """The answers and the safe contact of a screening."""
-    return keys.vault.open(
-        SCREENING,
-        row["screening_id"],
-        row["kek_id"],
-        row["wrapped_key"],
-        {"answers": row["answers"], "safe_contact": row["safe_contact"]},
-    )
+    """The answers and the safe contact of a screening; nothing of one that was erased."""
+    sealed = {"answers": row["answers"], "safe_contact": row["safe_contact"]}
+    try:
+        return keys.vault.open(
+            SCREENING, row["screening_id"], row["kek_id"], row["wrapped_key"], sealed
+        )
+    except Erased:
+        return dict.fromkeys(sealed)
 
 
 # -- the alert -----------------------------------------------------------------------------------
@@ -327,9 +321,13 @@ async def dismiss(uow: UnitOfWork, row: Any, ground: str) -> bool:
 
 def ground_of(keys: Keys, row: Any) -> dict[str, str]:
     """What was said, and the law; the caller audits the reading."""
-    found: dict[str, str] = keys.vault.open(
-        ALERT, row["alert_id"], row["kek_id"], row["wrapped_key"], {"ground": row["ground"]}
-    )["ground"]
+    sealed = {"ground": row["ground"]}
+    try:
+        found: dict[str, str] = keys.vault.open(
+            ALERT, row["alert_id"], row["kek_id"], row["wrapped_key"], sealed
+        )["ground"]
+    except Erased:
+        raise Gone("it was erased") from None
     return found
 
 
