@@ -8,6 +8,7 @@ from uuid import UUID
 
 from intake import repository
 from intake.handlers import close_case
+from intake.safety import repository as safety
 from services.access import PARTICIPATION_HANDLERS
 from services.events import mediation, notification, routing
 from services.events.envelope import CATALOGUE, Event
@@ -85,6 +86,8 @@ async def hear(received: Received[Any], uow: UnitOfWork) -> None:
             uow.batch.notes[_NOTE] = Heard(uow.db)
             uow.batch.endings.append(uow.batch.notes[_NOTE].write)
         uow.batch.notes[_NOTE].add(received)
+    if (note := _ALERTS.get(type(received.data))) is not None:
+        await note(received, uow)
     fold = _FOLDS.get(type(received.data))
     if fold is None:
         return
@@ -112,6 +115,19 @@ async def _undecided(received: Received[routing.RoutingUndecided], uow: UnitOfWo
     data = received.data
     await repository.set_stage(uow, data.case_id, "undecided")
     await _hold(received, uow, data.holder, data.reason, data.undecided_at)
+
+
+async def _linked(received: Received[routing.LinkageRequested], uow: UnitOfWork) -> None:
+    """The police have been asked about an alert of ours."""
+    data = received.data
+    if data.alert_id is not None:
+        await safety.asked(uow, data.alert_id, data.linkage_id, data.asked)
+
+
+async def _linkage_answered(received: Received[routing.LinkageAnswered], uow: UnitOfWork) -> None:
+    data = received.data
+    if data.kind == "alert":
+        await safety.answered(uow, data.linkage_id, data.result, data.answered_at)
 
 
 async def _accepted(received: Received[mediation.AssignmentAccepted], uow: UnitOfWork) -> None:
@@ -224,6 +240,12 @@ _FOLDS: Final[dict[type[Event], Fold]] = {
     mediation.AgreementEffective: _effective,
     mediation.MediationEnded: _mediation_ended,
     mediation.AssignmentEnded: _ended,
+}
+
+# What an alert has come to counts whatever became of the case and its round.
+_ALERTS: Final[dict[type[Event], Fold]] = {
+    routing.LinkageRequested: _linked,
+    routing.LinkageAnswered: _linkage_answered,
 }
 
 _OTHERS: Final = (routing.OWNER, mediation.OWNER, notification.OWNER)

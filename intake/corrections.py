@@ -19,6 +19,9 @@ from intake.handlers import (
 )
 from intake.keys import Keys, keys_of
 from intake.model import PartyFacts, Referral
+from intake.parties import handlers as acting
+from intake.referral_document import opened
+from intake.safety.repository import consequences_of_case
 from intake.strict_json import StrictJsonError, parse
 from intake.validation import validate
 from services.access import AgencyScope
@@ -27,6 +30,7 @@ from services.events import lanes
 from services.events.intake import CaseCorrected, HandlingConstraintsChanged, PartyChanged
 from services.unit_of_work import UnitOfWork
 
+_ACTS = {"representative", "represented_by"}
 _CASE_MEMBERS = ("dispute_type", "dispute_subtype", "place", "claim_fen")
 
 
@@ -70,13 +74,7 @@ async def correct_referral(
     if at > uow.now:
         raise Invalid(errors=[fault("/occurred_at", "in_future")])
     keys = keys_of(uow.runtime)
-    before = keys.vault.open(
-        REFERRAL_TABLE,
-        referral_id,
-        row["kek_id"],
-        row["wrapped_key"],
-        {"document": row["document"]},
-    )["document"]
+    before = opened(keys, row)
     document, errors = pointers.apply(before, changes)
     document = _as_sent(document)
     verdict = validate(document, uow.runtime.directory, lanes.may_send, uow.now)
@@ -132,7 +130,10 @@ async def _write(
     case = await repository.case(uow, case_id)
     if case is None:
         raise NotFound()
-    await repository.correct_case(uow, case_id, facts)
+    joint = facts.joint_sessions and "no_joint_session" not in await consequences_of_case(
+        uow, case_id
+    )
+    await repository.correct_case(uow, case_id, facts, joint_sessions=joint)
     if facts.document["documents"] != before["documents"]:
         await repository.replace_documents(uow, case_id, referral_id, list(facts.documents))
     await _correct_parties(row, before, facts, keys, uow)
@@ -148,11 +149,9 @@ async def _write(
         ),
         occurred_at=at,
     )
-    if facts.joint_sessions != case["joint_sessions"]:
+    if joint != case["joint_sessions"]:
         uow.emit(
-            HandlingConstraintsChanged(
-                case_id=case_id, joint_sessions=facts.joint_sessions, changed_at=uow.now
-            )
+            HandlingConstraintsChanged(case_id=case_id, joint_sessions=joint, changed_at=uow.now)
         )
     uow.audit("referral.corrected", case_id=case_id, subject=str(referral_id))
     return Corrected(
@@ -171,6 +170,7 @@ async def _correct_parties(
     old = {party["ref"]: party for party in before["parties"]}
     new = {party["ref"]: party for party in facts.document["parties"]}
     stored = {p["ref"]: p for p in await repository.sealed_parties(uow, row["case_id"])}
+    ids = {ref: p["party_id"] for ref, p in stored.items()}
     for party in facts.parties:
         if old.get(party.ref) == new[party.ref]:
             continue
@@ -184,12 +184,16 @@ async def _correct_parties(
             )
             await _replace_party(stored[party.ref], party, keys, uow)
             party_id = stored[party.ref]["party_id"]
+            if _ACTS & set(changed):
+                await acting.rename(uow, keys, row["case_id"], facts, ids, party.ref)
         else:
             added = seal_party(uow, keys, party)
             await repository.add_party(
                 uow, row["case_id"], row["referral_id"], row["organisation"], added
             )
             party_id, changed = added["party_id"], ("added",)
+            ids[party.ref] = party_id
+            await acting.add_named(uow, keys, row["case_id"], facts, ids, frozenset({party.ref}))
         uow.emit(
             PartyChanged(
                 case_id=row["case_id"], party_id=party_id, changed=changed, changed_at=uow.now

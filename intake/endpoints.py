@@ -10,10 +10,11 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 from intake import handlers, repository, schemas, views
 from intake.corrections import correct_referral
 from intake.gates.schemas import refused_response
-from intake.handlers import REFERRAL_TABLE, fault, parsed
+from intake.handlers import fault, parsed
 from intake.keys import keys_of
 from intake.matters.record import on_record
 from intake.receipts import exchange
+from intake.referral_document import opened
 from intake.validation import normal_reference, schema
 from services.access import AgencyScope
 from services.auth import TOKEN_SECONDS, Caller
@@ -183,14 +184,7 @@ async def read_referral(
             purpose=purpose,
             detail={"parties": [str(p["party_id"]) for p in people]},
         )
-        opened = keys_of(uow.runtime).vault.open(
-            REFERRAL_TABLE,
-            referral_id,
-            row["kek_id"],
-            row["wrapped_key"],
-            {"document": row["document"]},
-        )
-        answer["document"] = opened["document"]
+        answer["document"] = opened(keys_of(uow.runtime), row)
     answer["corrections"] = [dict(r) for r in answer["corrections"]]
     return answer
 
@@ -396,7 +390,8 @@ async def read_parties(
         detail={"parties": [str(row["party_id"]) for row in rows]},
     )
     keys = keys_of(uow.runtime)
-    people = [views.known_party(keys, row) for row in rows]
+    about = await views.around(uow, keys, rows)
+    people = [views.known_party(keys, row, about) for row in rows]
     return {"case_id": case_id, "purpose": purpose, "parties": people}
 
 
@@ -639,14 +634,9 @@ async def read_party_sheet(
         detail={"parties": [str(r["party_id"]) for r in rows], "for": turn["organisation"]},
     )
     keys = keys_of(uow.runtime)
+    about = await views.around(uow, keys, rows)
     referral = await repository.referral_of_case(uow, case_id)
-    document = keys.vault.open(
-        REFERRAL_TABLE,
-        referral["referral_id"],
-        referral["kek_id"],
-        referral["wrapped_key"],
-        {"document": referral["document"]},
-    )["document"]
+    document = opened(keys, referral)
     return {
         "case_id": case_id,
         "case_number": case["case_number"],
@@ -656,7 +646,7 @@ async def read_party_sheet(
         "summary": document["summary"],
         "claims": document["claims"],
         "version": referral["version"],
-        "parties": [views.known_party(keys, row) for row in rows],
+        "parties": [views.known_party(keys, row, about) for row in rows],
     }
 
 
@@ -678,7 +668,9 @@ async def read_contacts(
     """
     _services_only(caller)
     keys, items = keys_of(uow.runtime), []
-    for row in await repository.contacts(uow, party_id):
+    rows = await repository.contacts(uow, party_id)
+    about = await views.around(uow, keys, rows)
+    for row in rows:
         uow.audit(
             "contact.read",
             case_id=row["case_id"],
@@ -686,7 +678,7 @@ async def read_contacts(
             purpose=schemas.Purpose.SERVICE_OF_NOTICE,
             detail={"parties": [str(row["party_id"])]},
         )
-        items.append(views.contact_view(keys, row))
+        items.append(views.contact_view(keys, row, about))
     return {"items": items}
 
 

@@ -13,8 +13,10 @@ from intake.gates.handlers import Barred, require_open
 from intake.keys import Keys, keys_of
 from intake.legal_context import travelling
 from intake.matters.errors import require_dispute
-from intake.messages import message
+from intake.messages import fault as fault
 from intake.model import PartyFacts, Referral
+from intake.parties import handlers as acting
+from intake.safety import handlers as safety
 from intake.serials import serials_of
 from intake.strict_json import StrictJsonError, parse
 from intake.validation import validate
@@ -79,11 +81,6 @@ class Submitted:
     replayed: bool = False
 
 
-def fault(pointer: str, code: str) -> FieldError:
-    """One fault in our words."""
-    return FieldError(pointer, code, message(code))
-
-
 def parsed(body: bytes) -> Any:
     """The body as JSON. Raises ``Malformed`` or ``TooLarge`` with the place."""
     try:
@@ -145,7 +142,9 @@ async def submit_referral(
     if not registered:
         return await _repeat(uow, keys, referral, print_)
     uow.adopt_new_case(case_id, number)
+    await acting.add_named(uow, keys, case_id, referral, {p["ref"]: p["party_id"] for p in parties})
     _announce(uow, referral, referral_id, case_id, number, connection, parties, context)
+    await safety.alert_registered(uow, keys, case_id, referral, parties)
     uow.audit("referral.submitted", case_id=case_id, subject=str(referral_id))
     return Submitted(
         referral_id,

@@ -1,14 +1,18 @@
 """Identity numbers of people and bodies: folding, check characters, the dates inside them. Pure.
 
-Resident id: GB 11643 with ISO 7064 MOD 11-2. Organisations: GB 32100 through ``stdnum``. A region
-that nobody knows is never a reason to refuse (districts are made and abolished), only to warn.
+Resident id and residence permit: GB 11643 with ISO 7064 MOD 11-2 (K-01). Organisations: GB 32100
+through ``stdnum`` (K-02). Travel permits, passports and the old card of foreign permanent residents
+have no public check rule: their shape is looked at, an unusual one is kept with a doubt. A region
+that nobody knows or that was abolished is never a reason to refuse, only to warn.
 """
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
+from functools import lru_cache
 from typing import Final
 
+from stdnum import numdb
 from stdnum.cn import uscc
 from stdnum.exceptions import ValidationError
 
@@ -17,19 +21,16 @@ _WEIGHTS: Final = (7, 9, 10, 5, 8, 4, 2, 1, 6, 3, 7, 9, 10, 5, 8, 4, 2)
 _CHECKS: Final = "10X98765432"
 _RESIDENT: Final = re.compile(r"[0-9]{17}[0-9X]\Z")
 _FIRST_GENERATION: Final = re.compile(r"[0-9]{15}\Z")
-_PROVINCES: Final = frozenset(
-    str(code)
-    for codes in (
-        range(11, 16),
-        range(21, 24),
-        range(31, 38),
-        range(41, 47),
-        range(50, 55),
-        range(61, 66),
-        (71, 81, 82, 83),
-    )
-    for code in codes
-)
+# The first six digits of the permits of Hong Kong, Macao and Taiwan residents.
+PERMIT_REGIONS: Final = frozenset({"810000", "820000", "830000"})
+# Documents without a public check rule, and how their numbers look.
+_SHAPES: Final = {
+    "hk_macau_permit": re.compile(r"[HM]([0-9]{8}|[0-9]{10})\Z"),
+    "taiwan_permit": re.compile(r"([0-9]{8}|[0-9]{10}([A-Z]|\([A-Z]\))?)\Z"),
+    "passport": re.compile(r"[A-Z0-9]{5,17}\Z"),
+    "foreign_permanent_resident": re.compile(r"([A-Z]{3}[0-9]{12}|9[0-9]{16}[0-9X])\Z"),
+}
+_STILL: Final = re.compile(r"\[[0-9]{4}-\]")
 RESIDENT_TYPES: Final = frozenset({"resident_id", "residence_permit"})
 
 
@@ -56,10 +57,31 @@ def fold_number(number: str) -> str:
 def check(type_: str, number: str, *, today: date) -> Checked:
     """Look at a folded number of this document type; types without a public rule pass."""
     if type_ in RESIDENT_TYPES:
-        return check_resident_id(number, today=today)
+        found = check_resident_id(number, today=today)
+        permit = number[:6] in PERMIT_REGIONS
+        if not found.fault and permit != (type_ == "residence_permit"):
+            found = replace(found, doubts=(*found.doubts, "id_type_differs_from_number"))
+        return found
     if type_ == "uscc":
         return check_uscc(number)
+    if type_ in _SHAPES and not _SHAPES[type_].match(number):
+        return Checked(doubts=("id_shape_unusual",))
+    if type_ == "foreign_permanent_resident":
+        return check_permanent_resident(number, today=today)
     return Checked()
+
+
+def check_permanent_resident(number: str, *, today: date) -> Checked:
+    """The card of 2023 has 18 digits built like a resident's; the former one no public rule.
+
+    A check character or date that does not fit is a doubt: the rule was not read in its own text.
+    """
+    if len(number) != 18:
+        return Checked()
+    born = _day(number[6:14])
+    if check_character(number[:17]) != number[17] or born is None or born > today:
+        return Checked(doubts=("id_shape_unusual",))
+    return Checked(birth_date=born, gender=_gender(number[16]))
 
 
 def check_resident_id(number: str, *, today: date) -> Checked:
@@ -76,8 +98,24 @@ def check_resident_id(number: str, *, today: date) -> Checked:
     born = _day(number[6:14])
     if born is None or born > today or born.year < 1850:
         return Checked(fault="id_date")
-    doubts = () if number[:2] in _PROVINCES else ("id_region_unknown",)
-    return Checked(None, doubts, born, _gender(number[16]))
+    doubt = region_doubt(number[:6])
+    return Checked(None, (doubt,) if doubt else (), born, _gender(number[16]))
+
+
+@lru_cache(maxsize=4096)
+def region_doubt(code: str) -> str | None:
+    """What to say about the six digits of a division: unknown, abolished, or nothing (K-01, K-03).
+
+    By the table of GB/T 2260 in ``stdnum``, whose counties carry the years in which they were in
+    force; a newer division is known to the directory, which the caller asks first.
+    """
+    if code in PERMIT_REGIONS:
+        return None
+    parts = dict(part for _, part in numdb.get("cn/loc").info(code) for part in part.items())
+    county = parts.get("county")
+    if county is None:
+        return "id_region_unknown"
+    return None if _STILL.search(county) else "id_region_abolished"
 
 
 def check_character(digits: str) -> str:

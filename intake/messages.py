@@ -1,7 +1,15 @@
-"""What each rule says to people: one sentence per code, never with a value in it."""
+"""What each rule says to people: one sentence per code, never with a value in it.
 
+The rules of parties, safety and rights stand in ``data/messages.json``, in Chinese and English.
+"""
+
+import json
+from pathlib import Path
 from typing import Final
 
+from services.errors import FieldError
+
+_FILE: Final = Path(__file__).parent / "data" / "messages.json"
 MESSAGES: Final[dict[str, str]] = {
     "required": "The member is required.",
     "type": "The member has the wrong JSON type.",
@@ -105,9 +113,18 @@ MESSAGES: Final[dict[str, str]] = {
     "not_a_place_of_rounds": "排查以村、乡镇、县为单位。/ A round is of a village, a township or a"
     " county.",
     "mandate_revoked": "代办授权已经撤回。/ The mandate was revoked.",
+    **{
+        code: f"{sentence['zh']} {sentence['en']}"
+        for code, sentence in json.loads(_FILE.read_text("utf-8")).items()
+    },
 }
 
 
 def message(code: str) -> str:
     """The sentence of a rule."""
     return MESSAGES[code]
+
+
+def fault(pointer: str, code: str) -> FieldError:
+    """One fault in our words."""
+    return FieldError(pointer, code, message(code))

@@ -269,7 +269,9 @@ async def referral_history(uow: UnitOfWork, referral_id: UUID) -> list[Row]:
     return rows
 
 
-async def correct_case(uow: UnitOfWork, case_id: UUID, facts: Referral) -> None:
+async def correct_case(
+    uow: UnitOfWork, case_id: UUID, facts: Referral, *, joint_sessions: bool
+) -> None:
     """Bring the case's own columns to the corrected referral."""
     await uow.db.execute(
         """UPDATE case_file SET dispute_type = $2, dispute_subtype = $3, place = $4, claim_fen = $5,
@@ -281,7 +283,7 @@ async def correct_case(uow: UnitOfWork, case_id: UUID, facts: Referral) -> None:
         facts.dispute_subtype,
         facts.place,
         facts.claim_fen,
-        facts.joint_sessions,
+        joint_sessions,
         facts.requested_within,
         facts.preferred_mode,
         facts.occurred_at,
@@ -803,6 +805,9 @@ ACCESS_ACTIONS: Final = (
     "contact.read",
     "referral.read",
     "receipt.replaced",
+    "representations.read",
+    "screening.read",
+    "alert.read",
 )
 
 

@@ -279,6 +279,9 @@ class KnownParty(PartyView):
     protected: dict[str, bool] = {}
     details: dict[str, Any] | None = None
     consent_on: date | None = None
+    representatives: list[dict[str, Any]] = Field(
+        [], description="Who acts for the party now; who was revoked is not here"
+    )
 
 
 class PartiesView(BaseModel):
@@ -455,6 +458,11 @@ class ContactView(BaseModel):
         description="Write without name, matter and place: a safety screen says so"
     )
     representative: dict[str, Any] | None
+    representatives: list[dict[str, Any]] = []
+    safe_only: bool = Field(
+        False, description="Reach it by this phone alone, else at the desk: others watch the rest"
+    )
+    safe_note: str | None = Field(None, description="When and how it is safe, in its own words")
     left_at: Instant | None
 
 

@@ -267,17 +267,23 @@ sa.Table(
     comment="Wrong tries per receipt number and client address, both only as keyed hashes",
 )
 
-_SEES_CASE: Final = """
+
+def sees_case(table: str) -> str:
+    """The policy of a table with a person's data: who takes part in its case, or is the party."""
+    return f"""
     current_setting('liandiao.organisation', true) = '*'
-    OR EXISTS (SELECT 1 FROM participation p WHERE p.case_id = party_vault.case_id
+    OR {table}.party_id::text = current_setting('liandiao.party', true)
+    OR EXISTS (SELECT 1 FROM participation p WHERE p.case_id = {table}.case_id
                AND p.organisation = current_setting('liandiao.organisation', true)
                AND p.left_at IS NULL)
 """
 
+
+_SEES_VAULT: Final = sees_case("party_vault")
 EXTRA_DDL: Final = (
     "ALTER TABLE party_vault ENABLE ROW LEVEL SECURITY",
     "ALTER TABLE party_vault FORCE ROW LEVEL SECURITY",
-    f"CREATE POLICY party_vault_read ON party_vault FOR SELECT USING ({_SEES_CASE})",
-    f"CREATE POLICY party_vault_change ON party_vault FOR UPDATE USING ({_SEES_CASE})",
+    f"CREATE POLICY party_vault_read ON party_vault FOR SELECT USING ({_SEES_VAULT})",
+    f"CREATE POLICY party_vault_change ON party_vault FOR UPDATE USING ({_SEES_VAULT})",
     "CREATE POLICY party_vault_add ON party_vault FOR INSERT WITH CHECK (true)",
 )

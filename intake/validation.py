@@ -16,9 +16,10 @@ from typing import Any, Final
 
 import jsonschema_rs
 
-from intake import identity
+from intake import identity, phones
 from intake.messages import message
 from intake.model import Directory, PartyFacts, Referral, Verdict
+from intake.parties import rules as parties
 from intake.strict_json import member
 from services.clock import SHANGHAI
 from services.errors import FieldError
@@ -424,6 +425,8 @@ class _Rules:
         born_on = self._birth_date(f"{pointer}/birth_date", party)
         today = max(self.received_on, born_on or self.received_on)
         inside = self._identity(f"{pointer}/id", party.get("id"), party, today)
+        for doubt in parties.doubts(party, born_on or inside, self.received_on):
+            self.doubt(f"{pointer}/{doubt.member}", doubt.rule)
         if born_on and born_on <= self.received_on and inside and inside != born_on:
             self.doubt(f"{pointer}/birth_date", "birth_date_differs_from_id")
         self._phone(f"{pointer}/phone", party)
@@ -464,16 +467,26 @@ class _Rules:
             self.refuse(f"{pointer}/number", checked.fault)
             return None
         for code in checked.doubts:
-            self.doubt(f"{pointer}/number", code)
+            if not (code.startswith("id_region_") and self._place_in_force(folded[:6])):
+                self.doubt(f"{pointer}/number", code)
         if party and checked.gender and party.get("gender") not in (None, checked.gender):
             self.doubt(f"{pointer.rsplit('/', 1)[0]}/gender", "gender_differs_from_id")
         return checked.birth_date
 
+    def _place_in_force(self, county: str) -> bool:
+        """Whether the directory knows the county of a number, newer than any shipped table."""
+        place = self.directory.place(f"{county}000000")
+        return place is not None and in_force(place, self.received_on)
+
     def _phone(self, pointer: str, under: dict[str, Any]) -> None:
         phone = self._text(pointer, under)
-        if phone and (folded := identity.fold_width(phone)) != phone:
+        if not phone:
+            return
+        if (folded := identity.fold_width(phone)) != phone:
             under["phone"] = folded
             self.doubt(pointer, "normalised_width")
+        if phones.normal(phone) is None:
+            self.doubt(pointer, "phone_shape_unusual")
 
     def _refs(self) -> None:
         refs: set[str] = set()
@@ -486,9 +499,17 @@ class _Rules:
         for pointer, ref in self._named_refs():
             if ref not in refs and pointer not in self.broken:
                 self.refuse(pointer, "party_ref_unknown")
+        self._group()
+
+    def _group(self) -> None:
+        """Those who speak for others: few enough, of the same side, each for itself (R-37)."""
+        lane, type_ = str(self.document.get("lane")), str(self.document.get("dispute_type"))
+        limit = parties.speakers(lane, type_)
         chosen = self._member("legal_context").get("representatives")
-        if self.document.get("lane") == "petition" and isinstance(chosen, list) and len(chosen) > 5:
+        if lane == "petition" and isinstance(chosen, list) and len(chosen) > limit:
             self.refuse("/legal_context/representatives", "too_many_representatives")
+        for doubt in parties.group_doubts(self.parties, limit, type_):
+            self.doubt(f"/parties/{doubt.number}/{doubt.member}", doubt.rule)
 
     def _named_refs(self) -> Iterator[tuple[str, str]]:
         for number, party in enumerate(self.parties):

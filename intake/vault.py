@@ -26,6 +26,10 @@ class SealBroken(Exception):
     """A sealed value does not open: wrong row, wrong key, or changed bytes."""
 
 
+class Erased(SealBroken):
+    """The data key was destroyed: what it sealed is gone for good, in every backup too."""
+
+
 class KeyProvider(Protocol):
     """Where key-encryption keys and derived secrets come from (a file, an HSM, a cloud KMS)."""
 
@@ -40,6 +44,14 @@ class KeyProvider(Protocol):
 
     def secret(self, name: str) -> bytes:
         """A 32-byte secret for one purpose (``receipt``, ``blind:identity`` …)."""
+
+    def forget(self, marks: list[str]) -> None:
+        """Never again unwrap the data keys with these marks (:func:`mark`)."""
+
+
+def mark(wrapped: bytes) -> str:
+    """By which a wrapped data key is remembered as destroyed: says nothing of it or of whom."""
+    return hashlib.sha256(wrapped).hexdigest()[:32]
 
 
 class FileKeyProvider:
@@ -57,6 +69,8 @@ class FileKeyProvider:
         self._keks = {path.stem: AESGCM(_read_or_make(path)) for path in folder.glob("*.kek")}
         self._current = max(self._keks, key=lambda name: (len(name), name))
         self._secrets: dict[str, bytes] = {}
+        self._destroyed: set[str] = set()
+        self._seen_bytes = -1
 
     def current_kek(self) -> str:
         """The youngest key by name: ``kek-2`` follows ``kek-1``."""
@@ -68,10 +82,35 @@ class FileKeyProvider:
         return nonce + self._keks[kek_id].encrypt(nonce, data_key, context)
 
     def unwrap(self, kek_id: str, wrapped: bytes, context: bytes) -> bytes:
-        """Open a wrapped data key."""
+        """Open a wrapped data key. Raises :class:`Erased` for one that was destroyed."""
+        if not wrapped or mark(wrapped) in self._marks():
+            raise Erased("the data key was destroyed")
         if kek_id not in self._keks:
             raise SealBroken("unknown key-encryption key")
         return _open(self._keks[kek_id], wrapped, context)
+
+    def forget(self, marks: list[str]) -> None:
+        """Append to ``erased.txt``, which outlives the database and each of its backups."""
+        descriptor = os.open(self._list, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        with os.fdopen(descriptor, "a", encoding="ascii") as file:
+            file.writelines(f"{each}\n" for each in marks)
+            file.flush()
+            os.fsync(file.fileno())
+
+    @property
+    def _list(self) -> Path:
+        return self.folder / "erased.txt"
+
+    def _marks(self) -> set[str]:
+        """The destroyed keys; read anew when another process has destroyed one."""
+        try:
+            size = self._list.stat().st_size
+        except FileNotFoundError:
+            return set()
+        if size != self._seen_bytes:
+            self._destroyed = set(self._list.read_text("ascii").split())
+            self._seen_bytes = size
+        return self._destroyed
 
     def secret(self, name: str) -> bytes:
         """HMAC of the root secret, one per name."""

@@ -1,11 +1,15 @@
 """Rows made into what REST shows: the file, the timeline's share, the party's own view."""
 
+from dataclasses import dataclass
 from typing import Any, Final
 from uuid import UUID
 
 from intake import repository
 from intake.handlers import VAULT_FIELDS, VAULT_TABLE
 from intake.keys import Keys
+from intake.parties.handlers import acting
+from intake.safety.handlers import Shield, shields
+from intake.vault import Erased
 from services.directory import DirectoryCopy
 from services.errors import NotFound
 from services.events.envelope import CATALOGUE
@@ -114,32 +118,88 @@ def timeline_view(row: Any) -> dict[str, Any]:
 # -- people ------------------------------------------------------------------------------------
 
 
-def known_party(keys: Keys, row: Any) -> dict[str, Any]:
-    """A party opened from the vault; ``protected`` says what the other parties may not learn."""
-    opened = keys.vault.open(
-        VAULT_TABLE,
-        row["party_id"],
-        row["kek_id"],
-        row["wrapped_key"],
-        {name: row[name] for name in VAULT_FIELDS},
-    )
+@dataclass(frozen=True)
+class Around:
+    """What stands around parties: who acts for them now, and what protects them."""
+
+    acting: dict[UUID, list[dict[str, Any]]]
+    shields: dict[UUID, Shield]
+
+
+async def around(uow: UnitOfWork, keys: Keys, rows: list[Any]) -> Around:
+    """Of these parties; the caller audits the reading."""
+    ids = [row["party_id"] for row in rows]
+    return Around(await acting(uow, keys, ids), await shields(uow, keys, ids))
+
+
+def known_party(keys: Keys, row: Any, about: Around) -> dict[str, Any]:
+    """A party opened from the vault; ``protected`` says what the other parties may not learn.
+
+    Of its representatives those who act now: who was revoked is told to nobody.
+    """
+    try:
+        opened = keys.vault.open(
+            VAULT_TABLE,
+            row["party_id"],
+            row["kek_id"],
+            row["wrapped_key"],
+            {name: row[name] for name in VAULT_FIELDS},
+        )
+    except Erased:
+        opened = dict.fromkeys(VAULT_FIELDS)
     clear = ("party_id", "ref", "role", "kind", "organisation", "consent", "consent_on", "left_at")
-    return {**{name: row[name] for name in clear}, **opened, "protected": row["protected"]}
-
-
-def contact_view(keys: Keys, row: Any) -> dict[str, Any]:
-    """How to reach a party; ``neutral`` asks for a text without name, matter and place."""
-    found = known_party(keys, row)
-    details = found["details"] or {}
+    speaking = about.acting.get(row["party_id"], [])
+    shield = about.shields.get(row["party_id"])
+    if opened["details"]:
+        opened["details"] = {
+            name: value for name, value in opened["details"].items() if name != "representative"
+        }
+        if (person := _person(speaking)) is not None:
+            opened["details"]["representative"] = person
     return {
+        **{name: row[name] for name in clear},
+        **opened,
+        "protected": {**row["protected"], **(shield.protected if shield else {})},
+        "representatives": speaking,
+    }
+
+
+def _person(speaking: list[dict[str, Any]]) -> dict[str, Any] | None:
+    """The one who acts from outside the parties, the last that was named."""
+    return next((each for each in speaking if each["representative_party_id"] is None), None)
+
+
+def contact_view(keys: Keys, row: Any, about: Around) -> dict[str, Any]:
+    """How to reach a party; ``neutral`` asks for a text without name, matter and place.
+
+    A party with a safe channel is reached by it alone, else at the desk: neither by the phone that
+    others answer, nor by letter, nor through a representative.
+    """
+    found = known_party(keys, row, about)
+    details = found["details"] or {}
+    shield = about.shields.get(row["party_id"])
+    answer = {
         **found,
         "case_id": row["case_id"],
         "case_number": row["case_number"],
         "languages": details.get("languages") or [],
         "needs": details.get("needs") or [],
-        "neutral": any((found["protected"] or {}).values()) or not row["joint_sessions"],
-        "representative": details.get("representative"),
+        "neutral": any(found["protected"].values())
+        or not row["joint_sessions"]
+        or bool(shield and shield.neutral),
+        "safe_only": bool(shield and shield.safe_only),
+        "representative": _person(found["representatives"]),
     }
+    if answer["safe_only"]:
+        safe = (shield and shield.safe_contact) or {}
+        answer |= {
+            "phone": safe.get("phone"),
+            "address": None,
+            "representative": None,
+            "representatives": [],
+            "safe_note": safe.get("note"),
+        }
+    return answer
 
 
 def access_view(row: Any, *, for_party: bool) -> dict[str, Any]:

@@ -12,7 +12,10 @@ from intake.keys import publish_keys
 from intake.matters.endpoints import router as matters
 from intake.matters.handlers import deliver
 from intake.notices.endpoints import router as notices
+from intake.parties.endpoints import router as parties
 from intake.places.endpoints import router as places
+from intake.safety import repository as safety
+from intake.safety.endpoints import router as safety_screen
 from intake.settings import IntakeSettings
 from services.service import Loop, Schema, Service
 
@@ -33,6 +36,7 @@ async def doctor(runtime: "Runtime") -> list[str]:
         readonly=True
     ) as uow:  # row-level security hides the vault else
         wrongs = await repository.wrongs(uow.db)
+        wrongs["alert_unheard"] = await safety.unheard_alerts(uow.db, seconds=ALERT_HEARD_SECONDS)
     return [
         f"{count} x {name.replace('_', ' ')}: {_ADVICE[name]}"
         for name, count in wrongs.items()
@@ -40,7 +44,11 @@ async def doctor(runtime: "Runtime") -> list[str]:
     ]
 
 
+# Routing asks the police within seconds; later than this nobody has been asked.
+ALERT_HEARD_SECONDS = 60
 _ADVICE = {
+    "alert_unheard": "no police have been asked: call them (110), then see whether routing runs and"
+    " whether the directory has police for the place",
     "open_without_clock": "routing may be behind or parked; look at `liandiao lag`, `parked list`",
     "round_differs": "the file and the stream disagree about the round; restore intake's database",
     "party_without_vault": "a party has no vault row; restore intake's database",
@@ -53,7 +61,9 @@ ROOMS: Final = (
     gates,
     matters,
     notices,
+    parties,
     places,
+    safety_screen,
 )
 
 
@@ -68,9 +78,11 @@ def _schema() -> Schema:
     import intake.gates.tables
     import intake.matters.tables
     import intake.notices.tables  # noqa: F401
+    from intake.parties.tables import EXTRA_DDL as PARTIES_DDL
+    from intake.safety.tables import EXTRA_DDL as SAFETY_DDL
     from intake.tables import EXTRA_DDL, METADATA
 
-    return Schema(METADATA, EXTRA_DDL)
+    return Schema(METADATA, (*EXTRA_DDL, *PARTIES_DDL, *SAFETY_DDL))
 
 
 INTAKE = Service(

@@ -4,9 +4,11 @@ from functools import wraps
 from typing import Any, Final
 
 from routing.batch import batch_of, written
-from routing.handlers import offering, turns
+from routing.handlers import alerting, offering, turns
 from routing.repository import Writes, case_of
 from services.events.intake import (
+    AlertRaised,
+    AlertWithdrawn,
     CaseClosed,
     CaseCorrected,
     CaseLaneChanged,
@@ -99,6 +101,16 @@ async def take_constraints(received: Received[HandlingConstraintsChanged], uow: 
     """Whether people may be put into one room."""
     data = received.data
     await turns.corrected(uow, data.case_id, {"joint_sessions": data.joint_sessions})
+
+
+async def raise_alert(received: Received[AlertRaised], uow: UnitOfWork) -> None:
+    """Somebody may come to harm."""
+    await alerting.raise_alert(uow, received.data)
+
+
+async def withdraw_alert(received: Received[AlertWithdrawn], uow: UnitOfWork) -> None:
+    """There was nothing in it, two people found."""
+    await alerting.withdraw_alert(uow, received.data)
 
 
 async def change_lane(received: Received[CaseLaneChanged], uow: UnitOfWork) -> None:
@@ -223,6 +235,8 @@ CONSUMES: Final[tuple[Subscription, ...]] = (
     on(CaseCorrected, after_writing(take_correction)),
     on(PartyLeft, after_writing(let_leave)),
     on(HandlingConstraintsChanged, after_writing(take_constraints)),
+    on(AlertRaised, after_writing(raise_alert)),
+    on(AlertWithdrawn, after_writing(withdraw_alert), even_when_closed=True),
     on(CaseLaneChanged, after_writing(change_lane)),
     on(CaseClosed, after_writing(close)),
     on(OfferNumberedLate, after_writing(take_late_number)),

@@ -1,7 +1,7 @@
 """One agency asked to do one thing on a case by a date: request, answer, cancel."""
 
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
 from routing import repository
@@ -25,6 +25,9 @@ from services.events.intake import DocumentRef
 from services.events.routing import LinkageAnswered, LinkageCancelled, LinkageRequested
 from services.ids import new_id
 from services.unit_of_work import UnitOfWork
+
+# Somebody may come to harm: such a request outlives the case and is not called off by one person.
+ALERT: Final = "alert"
 
 
 async def request(
@@ -53,8 +56,37 @@ async def request(
     if stream.closed or case["state"] == "closed":
         raise CaseClosedProblem()
     _check(uow, caller, asked, answer_by)
+    return await open_linkage(
+        uow,
+        case,
+        kind=kind,
+        asked_by=caller.organisation,
+        asked=asked,
+        items=items,
+        legal_basis=legal_basis,
+        answer_by=answer_by,
+        length=lanes.site("linkage"),
+        rule_id="site-linkage",
+    )
+
+
+async def open_linkage(
+    uow: UnitOfWork,
+    case: Row,
+    *,
+    kind: str,
+    asked_by: str,
+    asked: str,
+    items: list[str],
+    legal_basis: str,
+    answer_by: datetime | None,
+    length: lanes.Window,
+    rule_id: str,
+    alert_id: UUID | None = None,
+) -> Row:
+    """The request, the asked body's part in the case, and the clock; the case is locked."""
     writes = Writes()
-    length = lanes.site("linkage")
+    case_id = case["case_id"]
     due = add(uow.now, length.n, length.unit, calendars(uow.runtime))
     row = writes.add(
         "linkage",
@@ -64,10 +96,11 @@ async def request(
             "episode": case["episode"],
             "participation_id": offering.join(uow, writes, case, asked, "linked"),
             "kind": kind,
-            "asked_by": caller.organisation,
+            "asked_by": asked_by,
             "asked": asked,
             "items": items,
             "legal_basis": legal_basis,
+            "alert_id": alert_id,
             "answer_by": answer_by or due.due_at,
             "state": "requested",
             "result": None,
@@ -85,10 +118,11 @@ async def request(
             case_id=case_id,
             linkage_id=row["id"],
             kind=kind,
-            asked_by=caller.organisation,
+            asked_by=asked_by,
             asked=asked,
             items=tuple(items),
             legal_basis=legal_basis,
+            alert_id=alert_id,
             answer_by=row["answer_by"],
             requested_at=uow.now,
         )
@@ -98,7 +132,7 @@ async def request(
         writes,
         case,
         kind="linkage",
-        rule_id="site-linkage",
+        rule_id=rule_id,
         citation=length.source,
         on_expiry="alert",
         start_at=uow.now,
@@ -191,6 +225,14 @@ async def cancel(
 ) -> Row:
     """The asking agency no longer needs it; emits ``LinkageCancelled``."""
     row = await _load(uow, caller, linkage_id, by="asked_by", version=version)
+    if row["kind"] == ALERT:
+        raise Conflict("an alert is dismissed at intake, by two members of the staff")
+    await call_off(uow, row, reason)
+    return row
+
+
+async def call_off(uow: UnitOfWork, row: Row, reason: str) -> None:
+    """The open request is off; emits ``LinkageCancelled``. The case is locked."""
     row |= {"state": "cancelled", "ground": reason}
     uow.emit(
         LinkageCancelled(
@@ -203,7 +245,6 @@ async def cancel(
         )
     )
     await _finish(uow, row, "cancelled")
-    return row
 
 
 async def _finish(uow: UnitOfWork, row: Row, reason: str) -> None:

@@ -472,7 +472,11 @@ async def closed(uow: UnitOfWork, case_id: UUID, at: datetime) -> None:
         _end(turn, "ended", "closed", at)
         writes.add("assignment", turn)
     await clocks.stop(uow, writes, case_id, "case-closed", act_at=at)
+    stays = set()
     for row in await repository.open_linkages(uow.db, case_id):
+        if row["kind"] == "alert":  # somebody may come to harm, whatever becomes of the case
+            stays.add(row["participation_id"])
+            continue
         row |= {"state": "cancelled", "ground": "case-closed", "version": row["version"] + 1}
         writes.add("linkage", row)
         uow.emit(
@@ -487,7 +491,8 @@ async def closed(uow: UnitOfWork, case_id: UUID, at: datetime) -> None:
         )
     await writes.write(uow.db)
     for part in await repository.participations_of(uow.db, case_id, ["linked", "supervisor"]):
-        await offering.leave(uow, part, "case-closed")
+        if part["participation_id"] not in stays:
+            await offering.leave(uow, part, "case-closed")
 
 
 async def reopened(uow: UnitOfWork, case: Row) -> None:

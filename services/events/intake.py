@@ -5,7 +5,18 @@ from uuid import UUID
 
 from pydantic import Field
 
-from services.events.envelope import Code, Event, Fen, Instant, Length, Part, Party, Slug, event
+from services.events.envelope import (
+    Citation,
+    Code,
+    Event,
+    Fen,
+    Instant,
+    Length,
+    Part,
+    Party,
+    Slug,
+    event,
+)
 
 OWNER = "intake"
 
@@ -142,10 +153,47 @@ class PartyLeft(Event):
     source="design.md 5",
 )
 class HandlingConstraintsChanged(Event):
-    """Whether people may be put into one room; never why."""
+    """Whether people may be put into one room; never why.
+
+    ``shielded``: where a party can be found stays with intake; ``neutral_messages``: what is sent
+    names neither matter nor place. Left out: as it was.
+    """
 
     joint_sessions: bool
+    shielded: bool | None = None
+    neutral_messages: bool | None = None
     changed_at: Instant
+
+
+@event(
+    "liandiao.alert.raised.v1",
+    owner=OWNER,
+    audience=("handler",),
+    emitted_when="somebody may come to harm: the police are to be asked at once",
+    source="人民调解法 25; design.md 1 linkage",
+)
+class AlertRaised(Event):
+    """Routing asks the police of the place; what was said is read at intake, for a purpose."""
+
+    alert_id: UUID
+    raised_by: Code
+    legal_basis: Citation
+    raised_at: Instant
+
+
+@event(
+    "liandiao.alert.withdrawn.v1",
+    owner=OWNER,
+    audience=("handler",),
+    emitted_when="two members of the staff found that there is nothing in an alert",
+    source="反家庭暴力法 14; design.md 1 linkage",
+)
+class AlertWithdrawn(Event):
+    """The police need not answer any more."""
+
+    alert_id: UUID
+    ground: Slug
+    withdrawn_at: Instant
 
 
 @event(

@@ -175,6 +175,7 @@ class LinkageRequested(Event):
     asked: Code
     items: tuple[Slug, ...]
     legal_basis: Citation
+    alert_id: UUID | None = None
     answer_by: Instant
     requested_at: Instant
 

@@ -113,6 +113,44 @@ REQUESTS: dict[str, Callable[[About], Asked]] = {
     "GET /v1/party/case": _get("/v1/party/case"),
     "GET /v1/party/access-log": _get("/v1/party/access-log"),
     "POST /v1/party/departures": _post("/v1/party/departures"),
+    "POST /v1/cases/{case_id}/representations": _post(
+        "/v1/cases/{case_id}/representations",
+        {
+            "party_ref": "p1",
+            "representative": {"name": "样"},
+            "relation": "lawyer",
+            "authority": "general",
+        },
+    ),
+    "GET /v1/cases/{case_id}/representations": _get(
+        "/v1/cases/{case_id}/representations", purpose="handling"
+    ),
+    "POST /v1/representations/{representation_id}/revocations": _post(
+        "/v1/representations/{representation_id}/revocations"
+    ),
+    "POST /v1/cases/{case_id}/objectors": _post(
+        "/v1/cases/{case_id}/objectors", {"party_ref": "p1"}
+    ),
+    "GET /v1/party/representations": _get("/v1/party/representations"),
+    "POST /v1/party/representations/{representation_id}/revocations": _post(
+        "/v1/party/representations/{representation_id}/revocations"
+    ),
+    "GET /v1/screening-forms": _get("/v1/screening-forms"),
+    "POST /v1/cases/{case_id}/screenings": _post(
+        "/v1/cases/{case_id}/screenings",
+        lambda it: {"party_ref": "p1", **it.scene.bodies["screening"]},
+    ),
+    "GET /v1/cases/{case_id}/screenings": _get(
+        "/v1/cases/{case_id}/screenings", purpose="handling"
+    ),
+    "GET /v1/cases/{case_id}/alerts": _get("/v1/cases/{case_id}/alerts"),
+    "GET /v1/alerts/{alert_id}": _get("/v1/alerts/{alert_id}", purpose="handling"),
+    "POST /v1/alerts/{alert_id}/dismissals": _post(
+        "/v1/alerts/{alert_id}/dismissals", {"ground": "recorded_twice"}
+    ),
+    "POST /v1/party/screenings": _post(
+        "/v1/party/screenings", lambda it: it.scene.bodies["screening"]
+    ),
     "GET /v1/sealing-keys": _get("/v1/sealing-keys"),
     "GET /v1/cases/{case_id}/party-sheet": lambda it: Asked(
         f"/v1/cases/{it['case_id']}/party-sheet", params={"assignment_id": it["assignment_id"]}

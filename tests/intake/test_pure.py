@@ -83,7 +83,7 @@ def test_a_resident_number_is_checked(number: str, fault: str | None, doubts: tu
 @pytest.mark.parametrize(
     ("body", "fault", "doubts"),
     [
-        ("33011319900707000", None, ()),  # a district made in 2021
+        ("33011319900707000", None, ("id_region_unknown",)),  # of 2021: the directory knows it
         ("81000019900707000", None, ()),  # a residence permit
         ("99000019900707000", None, ("id_region_unknown",)),
         ("33068120261116000", None, ()),

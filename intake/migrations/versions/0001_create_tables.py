@@ -816,6 +816,66 @@ def upgrade() -> None:
         comment="The history of corrections: one row per replaced version",
     )
     op.create_table(
+        "alert",
+        sa.Column("alert_id", sa.UUID(), nullable=False),
+        sa.Column("case_id", sa.UUID(), nullable=False),
+        sa.Column("party_id", sa.UUID(), nullable=False),
+        sa.Column("kind", sa.Text(), nullable=False),
+        sa.Column("state", sa.Text(), nullable=False),
+        sa.Column("raised_by", sa.Text(), nullable=False),
+        sa.Column("acted_by", sa.Text(), nullable=True),
+        sa.Column("asked", sa.Text(), nullable=True),
+        sa.Column("linkage_id", sa.UUID(), nullable=True),
+        sa.Column("result", sa.Text(), nullable=True),
+        sa.Column("dismissal_ground", sa.Text(), nullable=True),
+        sa.Column("proposed_by", sa.Text(), nullable=True),
+        sa.Column("dismissed_by", sa.Text(), nullable=True),
+        sa.Column("kek_id", sa.Text(), nullable=False),
+        sa.Column("wrapped_key", postgresql.BYTEA(), nullable=False),
+        sa.Column(
+            "ground",
+            postgresql.BYTEA(),
+            nullable=False,
+            comment="sealed: what was said, and the law",
+        ),
+        sa.Column("settled_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("occurred_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column(
+            "recorded_at",
+            sa.DateTime(timezone=True),
+            server_default=sa.text("now()"),
+            nullable=False,
+        ),
+        sa.CheckConstraint("kind IN ('threat', 'report_duty')", name=op.f("ck_alert_kind")),
+        sa.CheckConstraint(
+            "state <> 'dismissed' OR (proposed_by IS NOT NULL AND dismissed_by <> proposed_by)",
+            name=op.f("ck_alert_two_people"),
+        ),
+        sa.CheckConstraint(
+            "state IN ('raised', 'asked', 'answered', 'dismissed')", name=op.f("ck_alert_state")
+        ),
+        sa.ForeignKeyConstraint(["case_id"], ["case_file.case_id"], name=op.f("fk_alert_case_id")),
+        sa.ForeignKeyConstraint(["party_id"], ["party.party_id"], name=op.f("fk_alert_party_id")),
+        sa.PrimaryKeyConstraint("alert_id", name=op.f("pk_alert")),
+        sa.UniqueConstraint("linkage_id", name=op.f("uq_alert_linkage_id")),
+        comment="The police are asked to protect somebody, at once; two people dismiss it, never one",
+    )
+    op.create_index("ix_alert_case_id", "alert", ["case_id"], unique=False)
+    op.create_index(
+        "ix_alert_waiting",
+        "alert",
+        ["recorded_at"],
+        unique=False,
+        postgresql_where=sa.text("state = 'raised'"),
+    )
+    op.create_index(
+        "uq_alert_open",
+        "alert",
+        ["party_id", "kind"],
+        unique=True,
+        postgresql_where=sa.text("state IN ('raised', 'asked')"),
+    )
+    op.create_table(
         "party_vault",
         sa.Column("party_id", sa.UUID(), nullable=False),
         sa.Column("case_id", sa.UUID(), nullable=False),
@@ -857,6 +917,161 @@ def upgrade() -> None:
         unique=False,
         postgresql_where=sa.text("identity_blind IS NOT NULL"),
     )
+    op.create_table(
+        "representation",
+        sa.Column("representation_id", sa.UUID(), nullable=False),
+        sa.Column("case_id", sa.UUID(), nullable=False),
+        sa.Column("party_id", sa.UUID(), nullable=False),
+        sa.Column("representative_party_id", sa.UUID(), nullable=True),
+        sa.Column("authority", sa.Text(), nullable=False),
+        sa.Column("relation", sa.Text(), nullable=False),
+        sa.Column("scopes", postgresql.ARRAY(sa.Text()), nullable=False),
+        sa.Column(
+            "paper_sha256", sa.Text(), nullable=True, comment="the power of attorney, by its hash"
+        ),
+        sa.Column("told_by", sa.Text(), nullable=False),
+        sa.Column("organisation", sa.Text(), nullable=True),
+        sa.Column("acted_by", sa.Text(), nullable=True),
+        sa.Column("valid_from", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("valid_until", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("revoked_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("revoked_by", sa.Text(), nullable=True),
+        sa.Column("revoked_recorded_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("kek_id", sa.Text(), nullable=True),
+        sa.Column("wrapped_key", postgresql.BYTEA(), nullable=True),
+        sa.Column(
+            "person",
+            postgresql.BYTEA(),
+            nullable=True,
+            comment="sealed: name, document and phone; null when a party acts",
+        ),
+        sa.Column("occurred_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column(
+            "recorded_at",
+            sa.DateTime(timezone=True),
+            server_default=sa.text("now()"),
+            nullable=False,
+        ),
+        sa.CheckConstraint(
+            "authority IN ('special', 'general', 'statutory', 'elected')",
+            name=op.f("ck_representation_authority"),
+        ),
+        sa.CheckConstraint(
+            "cardinality(scopes) > 0 AND scopes <@ ARRAY['apply', 'evidence', 'choose', 'admit', 'waive', 'sign', 'receive']::text[]",
+            name=op.f("ck_representation_scopes"),
+        ),
+        sa.CheckConstraint(
+            "paper_sha256 ~ '^[0-9a-f]{64}$'", name=op.f("ck_representation_paper_sha256")
+        ),
+        sa.CheckConstraint(
+            "told_by IN ('referral', 'organisation', 'party')",
+            name=op.f("ck_representation_told_by"),
+        ),
+        sa.CheckConstraint(
+            "(representative_party_id IS NULL) = (person IS NOT NULL)",
+            name=op.f("ck_representation_one_representative"),
+        ),
+        sa.CheckConstraint(
+            "(revoked_at IS NULL) = (revoked_by IS NULL) AND (revoked_at IS NULL) = (revoked_recorded_at IS NULL)",
+            name=op.f("ck_representation_revoked"),
+        ),
+        sa.CheckConstraint(
+            "representative_party_id <> party_id", name=op.f("ck_representation_another")
+        ),
+        sa.CheckConstraint("valid_until > valid_from", name=op.f("ck_representation_valid")),
+        sa.ForeignKeyConstraint(
+            ["case_id"], ["case_file.case_id"], name=op.f("fk_representation_case_id")
+        ),
+        sa.ForeignKeyConstraint(
+            ["party_id"], ["party.party_id"], name=op.f("fk_representation_party_id")
+        ),
+        sa.ForeignKeyConstraint(
+            ["representative_party_id"],
+            ["party.party_id"],
+            name=op.f("fk_representation_representative_party_id"),
+        ),
+        sa.PrimaryKeyConstraint("representation_id", name=op.f("pk_representation")),
+        comment="Who acts for a party, with which authority, until when; revoked at once",
+    )
+    op.create_index("ix_representation_case_id", "representation", ["case_id"], unique=False)
+    op.create_index("ix_representation_party_id", "representation", ["party_id"], unique=False)
+    op.create_table(
+        "screening",
+        sa.Column("screening_id", sa.UUID(), nullable=False),
+        sa.Column("case_id", sa.UUID(), nullable=False),
+        sa.Column("party_id", sa.UUID(), nullable=False),
+        sa.Column("form_version", sa.Integer(), nullable=False),
+        sa.Column("channel", sa.Text(), nullable=False),
+        sa.Column(
+            "organisation",
+            sa.Text(),
+            nullable=True,
+            comment="who asked; null: the party answered by itself",
+        ),
+        sa.Column("acted_by", sa.Text(), nullable=True),
+        sa.Column("confirmed_by", sa.Text(), nullable=True),
+        sa.Column("consequences", postgresql.ARRAY(sa.Text()), nullable=False),
+        sa.Column("kek_id", sa.Text(), nullable=False),
+        sa.Column("wrapped_key", postgresql.BYTEA(), nullable=False),
+        sa.Column("answers", postgresql.BYTEA(), nullable=False, comment="sealed"),
+        sa.Column(
+            "safe_contact",
+            postgresql.BYTEA(),
+            nullable=True,
+            comment="sealed: how to reach the party without danger",
+        ),
+        sa.Column("occurred_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column(
+            "recorded_at",
+            sa.DateTime(timezone=True),
+            server_default=sa.text("now()"),
+            nullable=False,
+        ),
+        sa.CheckConstraint(
+            "consequences <@ ARRAY['no_joint_session', 'hidden_address', 'neutral_messages', 'safe_channel']::text[]",
+            name=op.f("ck_screening_consequences"),
+        ),
+        sa.ForeignKeyConstraint(
+            ["case_id"], ["case_file.case_id"], name=op.f("fk_screening_case_id")
+        ),
+        sa.ForeignKeyConstraint(
+            ["party_id"], ["party.party_id"], name=op.f("fk_screening_party_id")
+        ),
+        sa.PrimaryKeyConstraint("screening_id", name=op.f("pk_screening")),
+        comment="Private answers of one party, sealed; what they change is told, they never are",
+    )
+    op.create_index("ix_screening_case_id", "screening", ["case_id"], unique=False)
+    op.create_index(
+        "ix_screening_party_id",
+        "screening",
+        ["party_id", "recorded_at", "screening_id"],
+        unique=False,
+    )
+    op.create_table(
+        "split_case",
+        sa.Column("party_id", sa.UUID(), nullable=False),
+        sa.Column("case_id", sa.UUID(), nullable=False),
+        sa.Column("own_case_id", sa.UUID(), nullable=False),
+        sa.Column(
+            "recorded_at",
+            sa.DateTime(timezone=True),
+            server_default=sa.text("now()"),
+            nullable=False,
+        ),
+        sa.ForeignKeyConstraint(
+            ["case_id"], ["case_file.case_id"], name=op.f("fk_split_case_case_id")
+        ),
+        sa.ForeignKeyConstraint(
+            ["own_case_id"], ["case_file.case_id"], name=op.f("fk_split_case_own_case_id")
+        ),
+        sa.ForeignKeyConstraint(
+            ["party_id"], ["party.party_id"], name=op.f("fk_split_case_party_id")
+        ),
+        sa.PrimaryKeyConstraint("party_id", name=op.f("pk_split_case")),
+        sa.UniqueConstraint("own_case_id", name=op.f("uq_split_case_own_case_id")),
+        comment="A party that did not want to be spoken for went on in a case of its own",
+    )
+    op.create_index(op.f("ix_split_case_case_id"), "split_case", ["case_id"], unique=False)
     op.execute(
         "CREATE FUNCTION audit_entry_is_append_only() RETURNS trigger LANGUAGE plpgsql AS $$\n    BEGIN\n      IF TG_OP = 'DELETE' OR OLD.chain_number IS NOT NULL\n         OR (to_jsonb(NEW) - 'chain_number' - 'chain_hash')\n            <> (to_jsonb(OLD) - 'chain_number' - 'chain_hash') THEN\n        RAISE EXCEPTION 'audit entries are append-only';\n      END IF;\n      RETURN NEW;\n    END $$"
     )
@@ -866,12 +1081,39 @@ def upgrade() -> None:
     op.execute("ALTER TABLE party_vault ENABLE ROW LEVEL SECURITY")
     op.execute("ALTER TABLE party_vault FORCE ROW LEVEL SECURITY")
     op.execute(
-        "CREATE POLICY party_vault_read ON party_vault FOR SELECT USING (\n    current_setting('liandiao.organisation', true) = '*'\n    OR EXISTS (SELECT 1 FROM participation p WHERE p.case_id = party_vault.case_id\n               AND p.organisation = current_setting('liandiao.organisation', true)\n               AND p.left_at IS NULL)\n)"
+        "CREATE POLICY party_vault_read ON party_vault FOR SELECT USING (\n    current_setting('liandiao.organisation', true) = '*'\n    OR party_vault.party_id::text = current_setting('liandiao.party', true)\n    OR EXISTS (SELECT 1 FROM participation p WHERE p.case_id = party_vault.case_id\n               AND p.organisation = current_setting('liandiao.organisation', true)\n               AND p.left_at IS NULL)\n)"
     )
     op.execute(
-        "CREATE POLICY party_vault_change ON party_vault FOR UPDATE USING (\n    current_setting('liandiao.organisation', true) = '*'\n    OR EXISTS (SELECT 1 FROM participation p WHERE p.case_id = party_vault.case_id\n               AND p.organisation = current_setting('liandiao.organisation', true)\n               AND p.left_at IS NULL)\n)"
+        "CREATE POLICY party_vault_change ON party_vault FOR UPDATE USING (\n    current_setting('liandiao.organisation', true) = '*'\n    OR party_vault.party_id::text = current_setting('liandiao.party', true)\n    OR EXISTS (SELECT 1 FROM participation p WHERE p.case_id = party_vault.case_id\n               AND p.organisation = current_setting('liandiao.organisation', true)\n               AND p.left_at IS NULL)\n)"
     )
     op.execute("CREATE POLICY party_vault_add ON party_vault FOR INSERT WITH CHECK (true)")
+    op.execute("ALTER TABLE representation ENABLE ROW LEVEL SECURITY")
+    op.execute("ALTER TABLE representation FORCE ROW LEVEL SECURITY")
+    op.execute(
+        "CREATE POLICY representation_read ON representation FOR SELECT USING (\n    current_setting('liandiao.organisation', true) = '*'\n    OR representation.party_id::text = current_setting('liandiao.party', true)\n    OR EXISTS (SELECT 1 FROM participation p WHERE p.case_id = representation.case_id\n               AND p.organisation = current_setting('liandiao.organisation', true)\n               AND p.left_at IS NULL)\n)"
+    )
+    op.execute(
+        "CREATE POLICY representation_change ON representation FOR UPDATE USING (\n    current_setting('liandiao.organisation', true) = '*'\n    OR representation.party_id::text = current_setting('liandiao.party', true)\n    OR EXISTS (SELECT 1 FROM participation p WHERE p.case_id = representation.case_id\n               AND p.organisation = current_setting('liandiao.organisation', true)\n               AND p.left_at IS NULL)\n)"
+    )
+    op.execute("CREATE POLICY representation_add ON representation FOR INSERT WITH CHECK (true)")
+    op.execute("ALTER TABLE screening ENABLE ROW LEVEL SECURITY")
+    op.execute("ALTER TABLE screening FORCE ROW LEVEL SECURITY")
+    op.execute(
+        "CREATE POLICY screening_read ON screening FOR SELECT USING (\n    current_setting('liandiao.organisation', true) = '*'\n    OR screening.party_id::text = current_setting('liandiao.party', true)\n    OR EXISTS (SELECT 1 FROM participation p WHERE p.case_id = screening.case_id\n               AND p.organisation = current_setting('liandiao.organisation', true)\n               AND p.left_at IS NULL)\n)"
+    )
+    op.execute(
+        "CREATE POLICY screening_change ON screening FOR UPDATE USING (\n    current_setting('liandiao.organisation', true) = '*'\n    OR screening.party_id::text = current_setting('liandiao.party', true)\n    OR EXISTS (SELECT 1 FROM participation p WHERE p.case_id = screening.case_id\n               AND p.organisation = current_setting('liandiao.organisation', true)\n               AND p.left_at IS NULL)\n)"
+    )
+    op.execute("CREATE POLICY screening_add ON screening FOR INSERT WITH CHECK (true)")
+    op.execute("ALTER TABLE alert ENABLE ROW LEVEL SECURITY")
+    op.execute("ALTER TABLE alert FORCE ROW LEVEL SECURITY")
+    op.execute(
+        "CREATE POLICY alert_read ON alert FOR SELECT USING (\n    current_setting('liandiao.organisation', true) = '*'\n    OR alert.party_id::text = current_setting('liandiao.party', true)\n    OR EXISTS (SELECT 1 FROM participation p WHERE p.case_id = alert.case_id\n               AND p.organisation = current_setting('liandiao.organisation', true)\n               AND p.left_at IS NULL)\n)"
+    )
+    op.execute(
+        "CREATE POLICY alert_change ON alert FOR UPDATE USING (\n    current_setting('liandiao.organisation', true) = '*'\n    OR alert.party_id::text = current_setting('liandiao.party', true)\n    OR EXISTS (SELECT 1 FROM participation p WHERE p.case_id = alert.case_id\n               AND p.organisation = current_setting('liandiao.organisation', true)\n               AND p.left_at IS NULL)\n)"
+    )
+    op.execute("CREATE POLICY alert_add ON alert FOR INSERT WITH CHECK (true)")
     # ### end Alembic commands ###
 
 

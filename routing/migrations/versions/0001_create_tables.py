@@ -401,6 +401,9 @@ def upgrade() -> None:
         sa.Column("asked", sa.Text(), nullable=False),
         sa.Column("items", postgresql.ARRAY(sa.Text()), nullable=False),
         sa.Column("legal_basis", sa.Text(), nullable=False),
+        sa.Column(
+            "alert_id", sa.UUID(), nullable=True, comment="the alert of intake that asked for it"
+        ),
         sa.Column("answer_by", sa.DateTime(timezone=True), nullable=False),
         sa.Column("state", sa.Text(), nullable=False),
         sa.Column("result", sa.Text(), nullable=True),
@@ -416,12 +419,13 @@ def upgrade() -> None:
         sa.Column("version", sa.Integer(), server_default="1", nullable=False),
         sa.Column("occurred_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("recorded_at", sa.DateTime(timezone=True), nullable=False),
-        sa.CheckConstraint("kind IN ('evidence')", name=op.f("ck_linkage_kind")),
+        sa.CheckConstraint("kind IN ('evidence', 'alert')", name=op.f("ck_linkage_kind")),
         sa.CheckConstraint(
             "state IN ('requested', 'answered', 'cancelled')", name=op.f("ck_linkage_state")
         ),
         sa.CheckConstraint("asked <> asked_by", name=op.f("ck_linkage_asked")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_linkage")),
+        sa.UniqueConstraint("alert_id", name=op.f("uq_linkage_alert_id")),
         comment="One agency asked to do one thing on a case by a date",
     )
     op.create_index("ix_linkage_asked", "linkage", ["asked", "id"], unique=False)

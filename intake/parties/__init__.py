@@ -1,0 +1,1 @@
+"""Who acts for whom: capacity by age, representatives and their authority, groups."""

@@ -1,0 +1,1 @@
+"""The person's rights: correction, copy, consent to share, erasure and how long things are kept."""

@@ -1,0 +1,1 @@
+"""Safety: private screening, what it changes in handling, alerts to the police."""
