@@ -803,6 +803,9 @@ ACCESS_ACTIONS: Final = (
     "contact.read",
     "referral.read",
     "receipt.replaced",
+    "receipt.unlocked",
+    "representative.admitted",
+    "representative.revoked",
 )
 
 

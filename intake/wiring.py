@@ -1,16 +1,23 @@
 """Intake as a value: what it serves, hears, runs and owns."""
 
+from importlib import import_module
 from typing import TYPE_CHECKING
 
-from intake import commands, repository
+from fastapi import APIRouter
+
+from intake import commands, endpoints, repository
 from intake.consumers import CONSUMES
-from intake.endpoints import router
 from intake.keys import publish_keys
 from intake.settings import IntakeSettings
+from intake.tracking import endpoints as tracking
+from intake.tracking import page
 from services.service import Loop, Schema, Service
 
 if TYPE_CHECKING:
     from services.runtime import Runtime
+
+
+ROOMS_WITH_TABLES = ("tracking",)
 
 
 async def purge_tries(runtime: "Runtime") -> int:
@@ -40,8 +47,18 @@ _ADVICE = {
 }
 
 
+def _router() -> APIRouter:
+    whole = APIRouter()
+    for room in (endpoints, tracking, page):
+        whole.include_router(room.router)
+    return whole
+
+
 def _schema() -> Schema:
     from intake.tables import EXTRA_DDL, METADATA
+
+    for room in ROOMS_WITH_TABLES:
+        import_module(f"intake.{room}.tables")
 
     return Schema(METADATA, EXTRA_DDL)
 
@@ -50,7 +67,7 @@ INTAKE = Service(
     name="intake",
     title="intake",
     description="The front door: referrals, cases, parties, receipts, the case file and timeline",
-    router=lambda: router,
+    router=_router,
     settings=IntakeSettings,
     schema=_schema,
     gather_seconds=0.1,
