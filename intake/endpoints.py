@@ -15,6 +15,8 @@ from intake.keys import keys_of
 from intake.matters.record import on_record
 from intake.receipts import exchange
 from intake.referral_document import opened
+from intake.tracking.endpoints import themselves
+from intake.tracking.follower import Follower
 from intake.validation import normal_reference, schema
 from services.access import AgencyScope
 from services.auth import TOKEN_SECONDS, Caller
@@ -35,7 +37,7 @@ from services.errors import (
     VersionMismatch,
     VersionRequired,
 )
-from services.http import IfMatch, Party, Reader, Unit, etag, requires, runtime_of
+from services.http import IfMatch, Reader, Unit, etag, requires, runtime_of
 from services.idempotency import Once, OnceIfKeyed
 from services.paging import Items, Paging
 from services.problem import problems
@@ -205,34 +207,6 @@ async def read_receipt(
     done = await handlers.submitted(uow, keys_of(uow.runtime), row, first_only=False)
     uow.audit("receipt.read", case_id=done.case_id, subject=str(referral_id))
     return done
-
-
-@router.post(
-    "/v1/referrals/{referral_id}/receipts",
-    status_code=201,
-    response_model=schemas.ReceiptView,
-    responses=problems(*_WRITES),
-    summary="Replace a lost receipt",
-)
-async def replace_receipt(
-    referral_id: UUID,
-    body: schemas.LostReceipt,
-    caller: Annotated[Caller, requires("referral:write")],
-    uow: Unit,
-    once: Once,
-) -> Any:
-    """A new secret for a party; the old one dies. The party sees it in its access log."""
-    row = await repository.own_referral(uow, AgencyScope(caller), referral_id)
-    if row is None:
-        raise NotFound()
-    new = await handlers.replace_receipt(
-        row, uow, keys_of(uow.runtime), ref=body.party_ref, replayed=once.replayed
-    )
-    if not once.replayed:
-        await once.store(
-            201, location=f"/v1/referrals/{referral_id}/receipt", resource_id=str(new.party_id)
-        )
-    return new
 
 
 @router.post(
@@ -543,21 +517,10 @@ def _departed(done: handlers.Departure, response: Response) -> handlers.Departur
     summary="Exchange a receipt's secret for a party's token",
 )
 async def exchange_receipt(number: str, body: schemas.ReceiptSecret, request: Request) -> Any:
-    """Fifteen minutes for one case, as one party. Five wrong tries lock for fifteen minutes."""
+    """Fifteen minutes for one case, as one party. Ten wrong tries lock for fifteen minutes."""
     address = request.client.host if request.client else "unknown"
-    token, _, _ = await exchange(runtime_of(request), number, body.secret, address)
-    return {"access_token": token, "expires_in": TOKEN_SECONDS}
-
-
-@router.get(
-    "/v1/party/case",
-    response_model=schemas.PartyCase,
-    responses=problems(),
-    summary="Where your case is, who holds it, until when, on what rule",
-)
-async def read_party_case(party: Party, uow: Reader) -> Any:
-    """The party's own view of its case."""
-    return await views.party_case(uow, party.case_id, party.party_id)
+    opened = await exchange(runtime_of(request), number, body.secret, address)
+    return {"access_token": opened.token, "expires_in": TOKEN_SECONDS}
 
 
 @router.get(
@@ -566,7 +529,7 @@ async def read_party_case(party: Party, uow: Reader) -> Any:
     responses=problems(CursorInvalid),
     summary="Who opened your file",
 )
-async def read_party_access_log(party: Party, uow: Reader, page: Paging) -> Any:
+async def read_party_access_log(party: Follower, uow: Reader, page: Paging) -> Any:
     """Every opening of the party's data, by which organisation, for what."""
     return await _access_log(uow, party.case_id, party.party_id, page)
 
@@ -578,8 +541,12 @@ async def read_party_access_log(party: Party, uow: Reader, page: Paging) -> Any:
     responses=problems(),
     summary="Leave the mediation",
 )
-async def depart_as_party(party: Party, uow: Unit, response: Response) -> Any:
-    """One call, no reason; cannot be refused, and a repeat answers the first result."""
+async def depart_as_party(party: Follower, uow: Unit, response: Response) -> Any:
+    """One call, no reason; cannot be refused, and a repeat answers the first result.
+
+    By the party itself: a representative's receipt does not carry that authority.
+    """
+    themselves(party)
     return _departed(
         await handlers.leave_case(
             party.case_id, uow, party_id=party.party_id, left_at=None, told_by="party"

@@ -327,35 +327,6 @@ async def submitted(uow: UnitOfWork, keys: Keys, row: Any, *, first_only: bool =
     )
 
 
-async def replace_receipt(
-    referral: Any, uow: UnitOfWork, keys: Keys, *, ref: str, replayed: bool = False
-) -> Receipt:
-    """Give a party of the referral a new secret; the old one opens nothing any more.
-
-    A token that was had with the old one lives out its 15 minutes. Replayed, the secret that
-    stands is answered. In the audit and in the party's access log. Raises ``Invalid``.
-    """
-    await uow.lock_case(referral["case_id"])
-    people = await repository.receipt_parties(uow, referral["referral_id"])
-    party = next((p for p in people if p["ref"] == ref), None)
-    if party is None:
-        raise Invalid(errors=[fault("/party_ref", "party_unknown")])
-    party_id, version = party["party_id"], party["receipt_version"]
-    if not replayed:
-        version += 1
-        text = receipt.secret(keys.receipt, party_id, version)
-        mark = receipt.secret_hash(keys.receipt, party_id, text)
-        await repository.replace_receipt(uow, party_id, version, mark)
-        uow.audit(
-            "receipt.replaced",
-            case_id=referral["case_id"],
-            subject=str(party_id),
-            detail={"parties": [str(party_id)], "version": version},
-        )
-    secret = receipt.secret(keys.receipt, party_id, version)
-    return Receipt(party_id, ref, party["role"], referral["case_number"], secret)
-
-
 # -- a party leaves ----------------------------------------------------------------------------
 
 

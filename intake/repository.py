@@ -808,6 +808,9 @@ ACCESS_ACTIONS: Final = (
     "representations.read",
     "screening.read",
     "alert.read",
+    "receipt.unlocked",
+    "representative.admitted",
+    "representative.revoked",
 )
 
 

@@ -53,12 +53,6 @@ class SubmittedView(BaseModel):
     warnings: list[Finding]
 
 
-class LostReceipt(Body):
-    """Whose receipt was lost, by the referral's own ref."""
-
-    party_ref: str = Field(pattern=r"^[A-Za-z][A-Za-z0-9_-]{0,31}$")
-
-
 class ReceiptsView(BaseModel):
     """The receipts of a referral's parties."""
 

@@ -1,5 +1,7 @@
 """Intake's settings, prefix ``INTAKE_``."""
 
+from pathlib import Path
+
 from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
@@ -14,6 +16,11 @@ class IntakeSettings(ServiceSettings):
     )
 
     serial_block: int = Field(20, ge=1, le=1000, description="Case serials taken at a time")
-    receipt_tries: int = Field(5, ge=1, description="Wrong tries per number and address")
+    receipt_tries: int = Field(10, ge=1, description="Wrong tries per number and address")
     receipt_lock_seconds: int = Field(900, ge=1, description="How long they lock")
     reopen_within_days: int = Field(30, ge=1, description="Later: a new, linked case")
+    public_url: str = Field(
+        "", alias="LIANDIAO_PUBLIC_URL", description="Where people reach intake's tracking page"
+    )
+    files_dir: Path = Field(Path(".liandiao/files"), description="Sealed papers and exports")
+    clamav: str = Field("", description="clamd: host:port, or the path of its socket; empty: off")

@@ -268,4 +268,5 @@ def _step(directory: DirectoryCopy, row: Any) -> dict[str, Any]:
         "what": row["type"].removeprefix("liandiao.").removesuffix(".v1"),
         "occurred_at": row["occurred_at"],
         "organisation": organisation_name(directory, acted) if acted else None,
+        "ground": row["data"].get("ground"),
     }

@@ -1,5 +1,6 @@
 """Intake as a value: what it serves, hears, runs and owns."""
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Final
 
 from fastapi import APIRouter
@@ -17,6 +18,8 @@ from intake.places.endpoints import router as places
 from intake.safety import repository as safety
 from intake.safety.endpoints import router as safety_screen
 from intake.settings import IntakeSettings
+from intake.tracking.endpoints import router as tracking
+from intake.tracking.page import router as page
 from services.service import Loop, Schema, Service
 
 if TYPE_CHECKING:
@@ -64,7 +67,10 @@ ROOMS: Final = (
     parties,
     places,
     safety_screen,
+    tracking,
+    page,
 )
+ROOMS_WITH_TABLES: Final = ("gates", "matters", "notices", "parties", "safety", "tracking")
 
 
 def _router() -> APIRouter:
@@ -75,14 +81,12 @@ def _router() -> APIRouter:
 
 
 def _schema() -> Schema:
-    import intake.gates.tables
-    import intake.matters.tables
-    import intake.notices.tables  # noqa: F401
-    from intake.parties.tables import EXTRA_DDL as PARTIES_DDL
-    from intake.safety.tables import EXTRA_DDL as SAFETY_DDL
     from intake.tables import EXTRA_DDL, METADATA
 
-    return Schema(METADATA, (*EXTRA_DDL, *PARTIES_DDL, *SAFETY_DDL))
+    extra = list(EXTRA_DDL)
+    for room in ROOMS_WITH_TABLES:
+        extra += getattr(import_module(f"intake.{room}.tables"), "EXTRA_DDL", ())
+    return Schema(METADATA, tuple(extra))
 
 
 INTAKE = Service(

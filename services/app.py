@@ -147,11 +147,11 @@ class Edge:
 
 
 def _is_work(path: str) -> bool:
-    """Whether a full process may refuse it; health and figures are told even then.
+    """Whether a full process may refuse it; health, figures and tokens are told even then.
 
     A feed may wait for news for half a minute and costs nothing while it does.
     """
-    return path.startswith("/v1/") and not path.startswith("/v1/feeds/")
+    return not path.startswith(("/health/", "/metrics", "/oauth/", "/v1/feeds/"))
 
 
 async def _measure_loop_lag(service: str) -> None:

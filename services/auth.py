@@ -46,11 +46,15 @@ class Caller:
 
 @dataclass(frozen=True)
 class PartyCaller:
-    """A party who exchanged a receipt: sees one case, as itself."""
+    """A party who exchanged a receipt: sees one case, as itself.
+
+    ``representative`` is the receipt of whoever follows the case for the party.
+    """
 
     case_id: UUID
     party_id: UUID
     client_id: str
+    representative: UUID | None = None
 
 
 def sign(key: ECKey, claims: dict[str, Any], *, seconds: int = TOKEN_SECONDS) -> str:

@@ -157,8 +157,12 @@ async def _party(request: Request, _: Annotated[Any, Security(party_scheme)] = N
     claims, use = await _claims(request)
     if use != "party-token" or claims.get("sub") != "party":
         raise Unauthenticated()
+    representative = claims.get("representative")
     party = PartyCaller(
-        UUID(claims["case_id"]), UUID(claims["party_id"]), f"party:{claims['party_id']}"
+        UUID(claims["case_id"]),
+        UUID(claims["party_id"]),
+        f"party:{claims['party_id']}",
+        UUID(representative) if representative else None,
     )
     await _within_rate(runtime_of(request), party.client_id)
     return party

@@ -996,6 +996,37 @@ def upgrade() -> None:
     op.create_index("ix_representation_case_id", "representation", ["case_id"], unique=False)
     op.create_index("ix_representation_party_id", "representation", ["party_id"], unique=False)
     op.create_table(
+        "representative_receipt",
+        sa.Column("receipt_id", sa.UUID(), nullable=False),
+        sa.Column("case_id", sa.UUID(), nullable=False),
+        sa.Column("party_id", sa.UUID(), nullable=False),
+        sa.Column("secret_hash", postgresql.BYTEA(), nullable=False),
+        sa.Column(
+            "issued_by", sa.Text(), nullable=False, comment="an organisation's code, or party"
+        ),
+        sa.Column("issued_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("revoked_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("revoked_by", sa.Text(), nullable=True),
+        sa.CheckConstraint(
+            "(revoked_at IS NULL) = (revoked_by IS NULL)",
+            name=op.f("ck_representative_receipt_revoked"),
+        ),
+        sa.ForeignKeyConstraint(
+            ["case_id"], ["case_file.case_id"], name=op.f("fk_representative_receipt_case_id")
+        ),
+        sa.ForeignKeyConstraint(
+            ["party_id"], ["party.party_id"], name=op.f("fk_representative_receipt_party_id")
+        ),
+        sa.PrimaryKeyConstraint("receipt_id", name=op.f("pk_representative_receipt")),
+        comment="A representative's own receipt: opens what its party may see, until it is revoked",
+    )
+    op.create_index(
+        "ix_representative_receipt_case_id", "representative_receipt", ["case_id"], unique=False
+    )
+    op.create_index(
+        "ix_representative_receipt_party_id", "representative_receipt", ["party_id"], unique=False
+    )
+    op.create_table(
         "screening",
         sa.Column("screening_id", sa.UUID(), nullable=False),
         sa.Column("case_id", sa.UUID(), nullable=False),
