@@ -1,5 +1,7 @@
 """Intake's settings, prefix ``INTAKE_``."""
 
+from pathlib import Path
+
 from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
@@ -17,3 +19,17 @@ class IntakeSettings(ServiceSettings):
     receipt_tries: int = Field(5, ge=1, description="Wrong tries per number and address")
     receipt_lock_seconds: int = Field(900, ge=1, description="How long they lock")
     reopen_within_days: int = Field(30, ge=1, description="Later: a new, linked case")
+    import_max_bytes: int = Field(512 * 2**20, ge=1, description="Size of an uploaded export")
+    import_waiting: int = Field(20, ge=1, description="Runs of an organisation not at their end")
+    import_keep_hours: int = Field(
+        72, ge=0, description="An upload is deleted so long after its end"
+    )
+    import_batch: int = Field(100, ge=1, le=1000, description="Rows that share a transaction")
+    import_processes: int = Field(2, ge=1, description="Processes that convert, check and seal")
+    import_rows_per_second: int = Field(0, ge=0, description="No faster than that; 0: no limit")
+    import_unpublished: int = Field(
+        20_000, ge=1, description="Imports wait while so many events wait for the relay"
+    )
+    drop_dir: Path | None = Field(None, description="Folder with one folder per connection")
+    drop_settle_seconds: float = Field(5.0, ge=0, description="A dropped file is whole when still")
+    reconciliation_lines: int = Field(200_000, ge=1, description="Lines of a list at most")

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from intake import commands, repository
 from intake.consumers import CONSUMES
 from intake.endpoints import router
+from intake.imports import wiring as imports
 from intake.keys import publish_keys
 from intake.settings import IntakeSettings
 from services.service import Loop, Schema, Service
@@ -41,10 +42,13 @@ _ADVICE = {
 
 
 def _schema() -> Schema:
+    import intake.imports.tables  # noqa: F401  # adds its tables to the metadata
     from intake.tables import EXTRA_DDL, METADATA
 
     return Schema(METADATA, EXTRA_DDL)
 
+
+router.include_router(imports.router)
 
 INTAKE = Service(
     name="intake",
@@ -61,7 +65,8 @@ INTAKE = Service(
         "case.leave": commands.leave,
     },
     answers_unknown_commands=True,
-    loops=(Loop("purge-receipt-tries", purge_tries, idle_seconds=300),),
+    loops=(Loop("purge-receipt-tries", purge_tries, idle_seconds=300), *imports.LOOPS),
+    streams=imports.STREAMS,
     on_start=publish_keys,
     doctor=doctor,
 )

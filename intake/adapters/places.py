@@ -21,7 +21,7 @@ class DirectoryFolder:
     def __init__(self, organisations: Iterable[dict[str, Any]], places: Iterable[dict[str, Any]]):
         self._organisations = {each["code"]: each for each in organisations}
         self._places = {each["code"]: each for each in places}
-        # Below each place (None: at the top) its children by their names' first character, and those
+        # Below each place (None: the top) its children by their names' first character, and those
         # above the county, whose names an address may leave out.
         self._named: dict[tuple[str | None, str], list[tuple[str, str]]] = defaultdict(list)
         self._above: dict[str | None, list[str]] = defaultdict(list)
