@@ -7,6 +7,7 @@ from intake.consumers import CONSUMES
 from intake.endpoints import router
 from intake.imports import wiring as imports
 from intake.keys import publish_keys
+from intake.reconciliation.endpoints import router as reconciliations
 from intake.settings import IntakeSettings
 from services.service import Loop, Schema, Service
 
@@ -42,13 +43,15 @@ _ADVICE = {
 
 
 def _schema() -> Schema:
-    import intake.imports.tables  # noqa: F401  # adds its tables to the metadata
+    import intake.imports.tables
+    import intake.reconciliation.tables  # noqa: F401  # they add their tables to the metadata
     from intake.tables import EXTRA_DDL, METADATA
 
     return Schema(METADATA, EXTRA_DDL)
 
 
 router.include_router(imports.router)
+router.include_router(reconciliations)
 
 INTAKE = Service(
     name="intake",

@@ -288,6 +288,10 @@ class Layout(_Strict):
     organisation_words: tuple[Name, ...] = ()
     reasons: dict[Reason, Name] = {}
 
+    def text(self) -> str:
+        """The mapping file again, in its order, without what need not be said."""
+        return self.model_dump_json(by_alias=True, exclude_defaults=True)
+
     def reference_column(self) -> str:
         """The column that holds the sender's own number."""
         return next(each.column for each in self.mappings if "/source/reference" in each.to)

@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+import json
 from collections.abc import AsyncIterator
 from typing import Annotated, Any, Final, Literal
 from uuid import UUID
@@ -228,14 +229,14 @@ async def read_refused(
     caller: Annotated[Caller, requires("referral:write")],
     uow: Unit,
 ) -> StreamingResponse:
-    """Personal data: for a purpose, logged. The column of reasons may stay when it is sent again."""
+    """Personal data: for a purpose, logged. Mended, it can be sent again with its reasons."""
     found = await _own(uow, caller, import_id)
     if found["layout"] is None:
         raise Conflict("no layout was found to fit")
     if found["wrapped_key"] is None:
         raise Gone("the file is deleted")
     uow.audit("import.refused_read", subject=str(import_id), purpose=purpose)
-    kind = found["layout"]["format"]["kind"]
+    kind = json.loads(found["layout"])["format"]["kind"]
     return StreamingResponse(
         handlers.refused_file(runtime_of(request), found),
         media_type=MEDIA_TYPE[kind],

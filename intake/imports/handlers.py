@@ -2,6 +2,7 @@
 
 import hashlib
 import hmac
+import json
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 from datetime import timedelta
@@ -103,7 +104,7 @@ async def start(
         connection=caller.connection,
         client_id=caller.client_id,
         dry=dry,
-        layout=None if layout is None else layout.model_dump(mode="json", by_alias=True),
+        layout=None if layout is None else layout.text(),
         drop_name=drop_name,
     )
     uow.audit("import.started", subject=str(import_id), detail={"dry": dry})
@@ -155,7 +156,7 @@ async def cancel(uow: UnitOfWork, found: Any) -> None:
 
 def view(found: Any) -> dict[str, Any]:
     """A run as it is shown."""
-    layout = found["layout"] or {}
+    layout = json.loads(found["layout"] or "{}")
     fault = found["fault"]
     kept = found["state"] in ENDED and found["wrapped_key"] is not None
     return {
@@ -183,11 +184,11 @@ def row_view(row: Any) -> dict[str, Any]:
 
 
 async def refused_file(runtime: "Runtime", found: Any) -> AsyncIterator[bytes]:
-    """The refused rows as a file in the sender's own layout. Raises ``Gone`` before the first piece.
+    """The refused rows as a file in the sender's own layout.
 
     A workbook is packed in memory; the others are streamed.
     """
-    layout = Layout.model_validate(found["layout"])
+    layout = Layout.model_validate_json(found["layout"])
     cipher = keys_of(runtime).vault.cipher(
         FILE_TABLE, found["file_id"], found["kek_id"], bytes(found["wrapped_key"])
     )
@@ -212,7 +213,9 @@ async def layouts(uow: UnitOfWork, connection: str) -> list[dict[str, Any]]:
     """The connection's own layouts and those of this release, by name; its own go first."""
     own = await repository.own_layouts(uow.db, connection)
     found = {name: (each, False) for name, each in shipped().items()}
-    found |= {each["layout"]: (Layout.model_validate(each), True) for each in own}
+    for text in own:
+        layout = Layout.model_validate_json(text)
+        found[layout.layout] = (layout, True)
     return [layout_view(each, own=is_own) for _, (each, is_own) in sorted(found.items())]
 
 
@@ -224,7 +227,7 @@ def layout_view(layout: Layout, *, own: bool) -> dict[str, Any]:
         "format": layout.format.kind,
         "about": layout.about,
         "own": own,
-        "definition": layout.model_dump(mode="json", by_alias=True, exclude_defaults=True),
+        "definition": json.loads(layout.text()),
     }
 
 
@@ -234,7 +237,7 @@ async def find_layout(
     """A layout by name, the connection's own before one of this release. Raises ``NotFound``."""
     own = await repository.own_layout(db, connection, name, version)
     if own is not None:
-        return Layout.model_validate(own), True
+        return Layout.model_validate_json(own), True
     found = shipped().get(name)
     if found is None or version not in (None, found.version):
         raise NotFound()
@@ -257,12 +260,11 @@ async def put_layout(uow: UnitOfWork, connection: str, name: str, raw: Any) -> L
     await uow.db.execute(
         "SELECT pg_advisory_xact_lock(hashtext($1))", f"layout {connection} {name}"
     )
-    definition = layout.model_dump(mode="json", by_alias=True, exclude_defaults=True)
     newest = await repository.own_layout(uow.db, connection, name)
-    if newest == definition:
+    if newest == layout.text():
         return layout
-    if newest is not None and newest["version"] >= layout.version:
+    if newest is not None and json.loads(newest)["version"] >= layout.version:
         raise Conflict("another layout has this version: raise it")
-    await repository.add_layout(uow.db, connection, name, layout.version, definition)
+    await repository.add_layout(uow.db, connection, name, layout.version, layout.text())
     uow.audit("layout.kept", subject=name, detail={"version": layout.version})
     return layout

@@ -32,7 +32,7 @@ class Task:
     """What is the same for every row of an import."""
 
     import_id: UUID
-    layout: dict[str, Any]
+    layout: str
     organisations: tuple[str, ...]
     dry: bool
     now: datetime
@@ -69,7 +69,7 @@ class Judge:
     def judge(self, task: Task, rows: list[Row]) -> list[Judged]:
         """Every row of the batch, in order."""
         if task.import_id not in self._layouts:
-            self._layouts = {task.import_id: Layout.model_validate(task.layout)}
+            self._layouts = {task.import_id: Layout.model_validate_json(task.layout)}
         layout = self._layouts[task.import_id]
         trial = Trial(layout, self.folder, task.now, self.directory)
         return [self._one(task, trial, row) for row in rows]

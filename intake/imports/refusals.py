@@ -1,7 +1,7 @@
 """Refused rows given back in the sender's own layout and encoding, with a column of reasons. Pure.
 
-The file is made of pieces: one for each refused row, between a head and a tail. It can be mended and
-sent again as it is: reading leaves the column of reasons out.
+The file is made of pieces: one for each refused row, between a head and a tail. It can be mended
+and sent again as it is: reading leaves the column of reasons out.
 """
 
 import csv
@@ -120,7 +120,7 @@ class Refusals:
                 return self._object(row, why)
 
     def _cells(self, row: Row) -> list[Value]:
-        """In the order of the head; of a row that does not fit, its cells as far as there is room."""
+        """In the order of the head; of a row that does not fit, as far as there is room."""
         if row.cells:
             return [row.cells.get(name) for name in self.names]
         cells = list(row.raw or [])[: len(self.names)]

@@ -1,4 +1,4 @@
-"""Many referrals in one statement: the rows that ``repository.register`` writes, one INSERT a table.
+"""Many referrals in one statement: what ``repository.register`` writes, one INSERT a table.
 
 Which reference is taken is decided by the unique reference, as for one; a test holds what an import
 writes against what a POST writes, column by column.
@@ -100,7 +100,7 @@ JOIN referral r USING (organisation, normal_reference)
 async def known(
     uow: UnitOfWork, keys: Sequence[tuple[str, str]]
 ) -> dict[tuple[str, str], tuple[bytes, UUID]]:
-    """Fingerprint and id of the referrals that have these references, by organisation and number."""
+    """Fingerprint and id of the referrals that have these references."""
     rows = await uow.db.fetch(_KNOWN, [o for o, _ in keys], [n for _, n in keys])
     return {
         (r["organisation"], r["normal_reference"]): (bytes(r["fingerprint"]), r["referral_id"])

@@ -122,16 +122,16 @@ async def add_run(
     connection: str,
     client_id: str,
     dry: bool,
-    layout: dict[str, Any] | None,
+    layout: str | None,
     run_of: UUID | None = None,
     drop_name: str | None = None,
 ) -> bool:
-    """A run that waits for its turn; False when the dry run already has one."""
+    """A run that waits for its turn; False when the dry run, or the dropped file, has one."""
     added = await uow.db.fetchval(
         """INSERT INTO import_run (import_id, file_id, run_of, organisation, organisations,
              connection, client_id, acted_by, dry, layout, drop_name, recorded_at)
            VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
-           ON CONFLICT (run_of) DO NOTHING RETURNING true""",
+           ON CONFLICT DO NOTHING RETURNING true""",
         import_id,
         file_id,
         run_of,
@@ -191,6 +191,12 @@ async def run(db: Database, import_id: UUID) -> Row | None:
     return found
 
 
+async def dropped(db: Database, drop_name: str) -> Row | None:
+    """The run of a dropped file."""
+    found: Row | None = await db.fetchrow(f"{_RUN} WHERE r.drop_name = $1", drop_name)
+    return found
+
+
 async def cancel(uow: UnitOfWork, import_id: UUID) -> bool:
     """End a run where it stands; False when it was at its end."""
     status = await uow.db.execute(
@@ -230,7 +236,7 @@ async def claim(db: Database, holder: str, now: datetime) -> UUID | None:
     return found
 
 
-async def choose_layout(db: Database, import_id: UUID, layout: dict[str, Any]) -> None:
+async def choose_layout(db: Database, import_id: UUID, layout: str) -> None:
     """The layout that was found to fit."""
     await db.execute("UPDATE import_run SET layout = $2 WHERE import_id = $1", import_id, layout)
 
@@ -380,9 +386,9 @@ async def rows(
 
 async def own_layout(
     db: Database, connection: str, name: str, version: int | None = None
-) -> dict[str, Any] | None:
+) -> str | None:
     """A layout of the connection: its newest version, or the one asked for."""
-    found: dict[str, Any] | None = await db.fetchval(
+    found: str | None = await db.fetchval(
         """SELECT definition FROM layout WHERE connection = $1 AND name = $2
            AND ($3::int IS NULL OR version = $3) ORDER BY version DESC LIMIT 1""",
         connection,
@@ -392,7 +398,7 @@ async def own_layout(
     return found
 
 
-async def own_layouts(db: Database, connection: str) -> list[dict[str, Any]]:
+async def own_layouts(db: Database, connection: str) -> list[str]:
     """The newest version of each layout of the connection."""
     rows = await db.fetch(
         """SELECT DISTINCT ON (name) definition FROM layout WHERE connection = $1
@@ -403,7 +409,7 @@ async def own_layouts(db: Database, connection: str) -> list[dict[str, Any]]:
 
 
 async def add_layout(
-    db: Database, connection: str, name: str, version: int, definition: dict[str, Any]
+    db: Database, connection: str, name: str, version: int, definition: str
 ) -> None:
     """Another version of a layout."""
     await db.execute(

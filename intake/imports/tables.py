@@ -21,7 +21,7 @@ sa.Table(
     sa.Column("connection", sa.Text, primary_key=True),
     sa.Column("name", sa.Text, primary_key=True),
     sa.Column("version", sa.Integer, primary_key=True),
-    sa.Column("definition", JSONB, nullable=False),
+    sa.Column("definition", sa.Text, nullable=False, comment="JSON; its order is kept"),
     instant("recorded_at", default_now=True),
     comment="A connection's own layouts, every version for ever; never a value of an export",
 )
@@ -61,9 +61,8 @@ run = sa.Table(
     sa.Column("client_id", sa.Text, nullable=False),
     sa.Column("acted_by", sa.Text),
     sa.Column("dry", sa.Boolean, nullable=False),
-    sa.Column("layout", JSONB, comment="as it stood; null: the one that fits is looked for"),
-    sa.Column("drop_name", sa.Text, comment="the file's name in the drop folder"),
-    sa.Column("drop_done", sa.Boolean, nullable=False, server_default="false"),
+    sa.Column("layout", sa.Text, comment="as it stood; null: the one that fits is looked for"),
+    sa.Column("drop_name", sa.Text, unique=True, comment="connection and name of a dropped file"),
     sa.Column("state", sa.Text, nullable=False, server_default="queued"),
     sa.Column("fault", sa.Text, comment="why the file cannot be read: a rule"),
     sa.Column("fault_line", sa.Integer),
@@ -117,31 +116,4 @@ sa.Table(
     sa.Column("ordinal", sa.Integer, primary_key=True, comment="the last row in it"),
     sa.Column("data", BYTEA, nullable=False, comment="sealed under the file's key"),
     comment="The refused rows in the sender's own layout, to be given back",
-)
-
-sa.Table(
-    "reconciliation",
-    METADATA,
-    sa.Column("reconciliation_id", UUID, primary_key=True),
-    sa.Column("organisation", sa.Text, nullable=False),
-    sa.Column("connection", sa.Text, nullable=False),
-    sa.Column("received_from", sa.DateTime(timezone=True)),
-    sa.Column("received_until", sa.DateTime(timezone=True)),
-    sa.Column("counts", JSONB, nullable=False),
-    instant("recorded_at", default_now=True),
-    comment="A sender's list held against ours",
-)
-
-sa.Table(
-    "reconciliation_difference",
-    METADATA,
-    _key("reconciliation_id", "reconciliation"),
-    sa.Column("number", sa.Integer, primary_key=True),
-    sa.Column("kind", sa.Text, nullable=False),
-    sa.Column("line", sa.Integer),
-    sa.Column("reference", sa.Text, comment="the sender's number, where it is ours or well-formed"),
-    sa.Column("referral_id", UUID),
-    sa.Column("theirs", sa.Text),
-    sa.Column("ours", sa.Text),
-    comment="Where the two lists differ: references, codes and states, no personal data",
 )

@@ -1,7 +1,7 @@
 """The importer: reads a run's file in a stream and registers its rows, batch by batch.
 
-A batch is one transaction: referrals, events, audit, results and the run's own figures stand or fall
-together, behind a fence (``repository.advance``). Whoever goes on after a crash begins at the first
+A batch is one transaction: referrals, events, audit, results and the run's own figures stand or
+fall together, behind a fence (``repository.advance``). Whoever goes on after a crash begins at the first
 row that is not counted; every row is done exactly once.
 """
 
@@ -175,9 +175,12 @@ class Importer:
     async def _layout(self, found: Any, file: SealedFile) -> Layout:
         """The run's layout; when it names none, the only one that fits. Raises ``FileError``."""
         if found["layout"] is not None:
-            return Layout.model_validate(found["layout"])
+            return Layout.model_validate_json(found["layout"])
         own = await repository.own_layouts(self.runtime.pool, found["connection"])
-        candidates = {**shipped(), **{each["layout"]: Layout.model_validate(each) for each in own}}
+        candidates = dict(shipped())
+        for text in own:
+            layout = Layout.model_validate_json(text)
+            candidates[layout.layout] = layout
         kind = MEDIA_TYPES.get(found["media_type"])
         if kind:
             candidates = {n: c for n, c in candidates.items() if c.format.kind == kind}
@@ -191,8 +194,7 @@ class Importer:
         if len(fits) > 1:
             raise FileError("several_layouts_fit")
         layout = candidates[fits[0]]
-        definition = layout.model_dump(mode="json", by_alias=True)
-        await repository.choose_layout(self.runtime.pool, found["import_id"], definition)
+        await repository.choose_layout(self.runtime.pool, found["import_id"], layout.text())
         return layout
 
 
@@ -239,7 +241,7 @@ class _Run:
         self.reader = _Reader(file, layout, after=self.done, size=importer.batch)
         self.task = Task(
             self.import_id,
-            layout.model_dump(mode="json", by_alias=True),
+            layout.text(),
             tuple(run["organisations"]),
             run["dry"],
             self.runtime.clock.now(),

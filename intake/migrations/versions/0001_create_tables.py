@@ -236,7 +236,7 @@ def upgrade() -> None:
         sa.Column("connection", sa.Text(), nullable=False),
         sa.Column("name", sa.Text(), nullable=False),
         sa.Column("version", sa.Integer(), nullable=False),
-        sa.Column("definition", postgresql.JSONB(astext_type=sa.Text()), nullable=False),
+        sa.Column("definition", sa.Text(), nullable=False, comment="JSON; its order is kept"),
         sa.Column(
             "recorded_at",
             sa.DateTime(timezone=True),
@@ -380,8 +380,12 @@ def upgrade() -> None:
         sa.Column("reconciliation_id", sa.UUID(), nullable=False),
         sa.Column("organisation", sa.Text(), nullable=False),
         sa.Column("connection", sa.Text(), nullable=False),
+        sa.Column(
+            "drop_name", sa.Text(), nullable=True, comment="connection and name of a dropped file"
+        ),
         sa.Column("received_from", sa.DateTime(timezone=True), nullable=True),
         sa.Column("received_until", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("lines", sa.Integer(), nullable=False),
         sa.Column("counts", postgresql.JSONB(astext_type=sa.Text()), nullable=False),
         sa.Column(
             "recorded_at",
@@ -390,7 +394,14 @@ def upgrade() -> None:
             nullable=False,
         ),
         sa.PrimaryKeyConstraint("reconciliation_id", name=op.f("pk_reconciliation")),
+        sa.UniqueConstraint("drop_name", name=op.f("uq_reconciliation_drop_name")),
         comment="A sender's list held against ours",
+    )
+    op.create_index(
+        "ix_reconciliation_organisation",
+        "reconciliation",
+        ["organisation", "reconciliation_id"],
+        unique=False,
     )
     op.create_table(
         "assignment",
@@ -523,14 +534,13 @@ def upgrade() -> None:
         sa.Column("dry", sa.Boolean(), nullable=False),
         sa.Column(
             "layout",
-            postgresql.JSONB(astext_type=sa.Text()),
+            sa.Text(),
             nullable=True,
             comment="as it stood; null: the one that fits is looked for",
         ),
         sa.Column(
-            "drop_name", sa.Text(), nullable=True, comment="the file's name in the drop folder"
+            "drop_name", sa.Text(), nullable=True, comment="connection and name of a dropped file"
         ),
-        sa.Column("drop_done", sa.Boolean(), server_default="false", nullable=False),
         sa.Column("state", sa.Text(), server_default="queued", nullable=False),
         sa.Column("fault", sa.Text(), nullable=True, comment="why the file cannot be read: a rule"),
         sa.Column("fault_line", sa.Integer(), nullable=True),
@@ -566,6 +576,7 @@ def upgrade() -> None:
             ["file_id"], ["import_file.file_id"], name=op.f("fk_import_run_file_id")
         ),
         sa.PrimaryKeyConstraint("import_id", name=op.f("pk_import_run")),
+        sa.UniqueConstraint("drop_name", name=op.f("uq_import_run_drop_name")),
         sa.UniqueConstraint("run_of", name=op.f("uq_import_run_run_of")),
         comment="One reading of an uploaded file, dry or for real, and how far it has come",
     )
@@ -595,6 +606,10 @@ def upgrade() -> None:
         sa.Column("referral_id", sa.UUID(), nullable=True),
         sa.Column("theirs", sa.Text(), nullable=True),
         sa.Column("ours", sa.Text(), nullable=True),
+        sa.CheckConstraint(
+            "kind IN ('unknown_here', 'unknown_there', 'other_state', 'other_place', 'other_content', 'listed_twice', 'line_broken')",
+            name=op.f("ck_reconciliation_difference_kind"),
+        ),
         sa.ForeignKeyConstraint(
             ["reconciliation_id"],
             ["reconciliation.reconciliation_id"],

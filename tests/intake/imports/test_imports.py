@@ -2,6 +2,7 @@
 
 import csv
 import io
+import json
 from typing import Any
 
 import asyncpg
@@ -90,8 +91,6 @@ async def _stored(intake: Intake, reference: str) -> dict[str, Any]:
 
 
 def eval_json(value: Any) -> Any:
-    import json
-
     return json.loads(value) if isinstance(value, str) else value
 
 
@@ -164,8 +163,8 @@ async def test_an_import_that_dies_in_the_middle_goes_on_and_does_every_row_once
     assert [row["row"] for row in await rows_of(intake, import_id, limit=200)] == list(
         range(1, 451)
     )
-    events = await intake.runtime.pool.fetchval("SELECT count(DISTINCT key) FROM outbox")
-    assert events == 450
+    events = await intake.runtime.pool.fetchval("SELECT count(*) FROM outbox WHERE topic = 'cases'")
+    assert events == 900
 
 
 async def test_a_whole_upload_again_has_no_effect_and_other_content_is_refused(
@@ -321,7 +320,8 @@ async def test_what_cannot_be_an_export_is_told_at_once_or_as_the_imports_fault(
     image = await upload(intake, b"x", kind="image/png")
     empty = await upload(intake, b"")
     unknown = await upload(intake, b"x", layout="nobody_has_this")
-    strange = await imported(intake, b"a,b\n1,2\n")
+    strange = await imported(intake, b"a,b\n1,2\n", layout="court_pre_export")
+    nobodys = await imported(intake, b"a,b\n1,2\n")
     cut = await imported(
         intake, native("labour_arbitration")[:-200], "330681-DP-0001", kind="application/xml"
     )
@@ -329,6 +329,7 @@ async def test_what_cannot_be_an_export_is_told_at_once_or_as_the_imports_fault(
     assert [a.status_code for a in (image, empty, unknown)] == [415, 422, 404]
     assert strange["state"] == "failed"
     assert strange["fault"]["rule"] == "head_differs"
+    assert nobodys["fault"]["rule"] == "no_layout_fits"
     assert cut["state"] == "failed"
     assert cut["fault"]["rule"] == "file_not_xml"
     assert cut["rows_read"] > 0
