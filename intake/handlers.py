@@ -3,6 +3,7 @@
 import hashlib
 import hmac
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Any, Final
@@ -14,13 +15,13 @@ from intake.keys import Keys, keys_of
 from intake.legal_context import travelling
 from intake.matters.errors import require_dispute
 from intake.messages import fault as fault
-from intake.model import PartyFacts, Referral
+from intake.model import ByCreditCode, PartyFacts, Referral
 from intake.parties import handlers as acting
 from intake.safety import handlers as safety
 from intake.serials import serials_of
 from intake.strict_json import StrictJsonError, parse
 from intake.validation import validate
-from intake.vault import canonical
+from intake.vault import Sealed, Vault, canonical
 from services.clock import SHANGHAI
 from services.errors import (
     CaseClosedProblem,
@@ -106,12 +107,11 @@ async def submit_referral(
     verdict = validate(document, uow.runtime.directory, lanes.may_send, uow.now)
     if verdict.referral is None:
         raise Invalid(errors=list(verdict.errors))
-    referral = verdict.referral
-    keys = keys_of(uow.runtime)
-    print_ = fingerprint(keys, referral)
+    keys, referral = keys_of(uow.runtime), verdict.referral
+    print_ = fingerprint(keys.vault, referral)
     require_dispute(referral, print_)
     try:
-        doubts = [*verdict.warnings, *await require_open(referral, print_, uow)]
+        doubts = await require_open(referral, print_, uow)
     except Barred:
         # What was registered before a gate came into force stays, and a repeat answers as it did.
         known = await repository.referral_by_reference(
@@ -120,35 +120,34 @@ async def submit_referral(
         if known is None or not hmac.compare_digest(bytes(known["fingerprint"]), print_):
             raise
         return await submitted(uow, keys, known)
-    case_id, referral_id = new_id(), new_id()
+    made = prepare(
+        referral, print_, [*verdict.warnings, *doubts], uow.runtime.directory, keys.vault
+    )
+    parties = made.parties
     year = uow.now.astimezone(SHANGHAI).year
     number = await serials_of(uow.runtime).number(referral.county, year)
-    parties = [seal_party(uow, keys, facts) for facts in referral.parties]
-    warnings = [warning.wire() for warning in doubts]
-    context = travelling(referral.legal_context)
     registered = await repository.register(
         uow,
         referral=referral,
-        referral_id=referral_id,
-        case_id=case_id,
+        referral_id=made.referral_id,
+        case_id=made.case_id,
         case_number=number,
         connection=connection,
-        fingerprint=print_,
-        warnings=warnings,
-        document=keys.vault.seal(REFERRAL_TABLE, referral_id, {"document": referral.document}),
-        legal_context=context,
+        fingerprint=made.fingerprint,
+        warnings=made.warnings,
+        document=made.document,
+        legal_context=made.legal_context,
         parties=parties,
     )
     if not registered:
-        return await _repeat(uow, keys, referral, print_)
-    uow.adopt_new_case(case_id, number)
-    await acting.add_named(uow, keys, case_id, referral, {p["ref"]: p["party_id"] for p in parties})
-    _announce(uow, referral, referral_id, case_id, number, connection, parties, context)
-    await safety.alert_registered(uow, keys, case_id, referral, parties)
-    uow.audit("referral.submitted", case_id=case_id, subject=str(referral_id))
+        return await _repeat(uow, keys, referral, made.fingerprint)
+    announce(uow, made, number, connection)
+    ids = {party["ref"]: party["party_id"] for party in parties}
+    await acting.add_named(uow, keys, made.case_id, referral, ids)
+    await safety.alert_registered(uow, keys, made.case_id, referral, parties)
     return Submitted(
-        referral_id,
-        case_id,
+        made.referral_id,
+        made.case_id,
         number,
         referral.organisation,
         referral.reference,
@@ -156,8 +155,62 @@ async def submit_referral(
         referral.request_made_at,
         uow.now,
         tuple(Receipt(p["party_id"], p["ref"], p["role"], number, p["secret"]) for p in parties),
-        warnings,
+        made.warnings,
     )
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A referral that may be registered, sealed, under ids that nobody knows yet."""
+
+    referral: Referral
+    referral_id: UUID
+    case_id: UUID
+    fingerprint: bytes
+    warnings: list[dict[str, str]]
+    document: Sealed
+    legal_context: dict[str, Any]
+    parties: list[dict[str, Any]]
+
+
+def prepare(
+    referral: Referral,
+    content: bytes,
+    warnings: Iterable[FieldError],
+    directory: ByCreditCode,
+    vault: Vault,
+) -> Prepared:
+    """Everything of a registration that needs no database: ids, seals, receipts.
+
+    ``content`` is the referral's ``fingerprint``.
+    """
+    referral_id, case_id = new_id(), new_id()
+    return Prepared(
+        referral,
+        referral_id,
+        case_id,
+        content,
+        [warning.wire() for warning in warnings],
+        vault.seal(REFERRAL_TABLE, referral_id, {"document": referral.document}),
+        travelling(referral.legal_context),
+        [sealed_party(facts, directory, vault) for facts in referral.parties],
+    )
+
+
+def announce(uow: UnitOfWork, made: Prepared, number: str, connection: str | None) -> None:
+    """Say that a registered referral was received and its case opened; audited."""
+    uow.adopt_new_case(made.case_id, number)
+    _emit(
+        uow,
+        made.referral,
+        made.referral_id,
+        made.case_id,
+        number,
+        connection,
+        made.parties,
+        made.legal_context,
+    )
+    uow.audit("referral.submitted", case_id=made.case_id, subject=str(made.referral_id))
 
 
 def require_own(document: Any, organisations: tuple[str, ...]) -> None:
@@ -168,33 +221,39 @@ def require_own(document: Any, organisations: tuple[str, ...]) -> None:
         raise Forbidden(errors=[fault("/source/organisation", "organisation_not_yours")])
 
 
-def fingerprint(keys: Keys, referral: Referral) -> bytes:
+def fingerprint(vault: Vault, referral: Referral) -> bytes:
     """Keyed hash of the content: member order, blanks and folded characters do not count."""
     source = {**referral.document["source"], "reference": referral.normal_reference}
     text = canonical({**referral.document, "source": source})
-    return hmac.digest(keys.vault.keys.secret("fingerprint"), text, hashlib.sha256)
+    return hmac.digest(vault.keys.secret("fingerprint"), text, hashlib.sha256)
 
 
 def seal_party(uow: UnitOfWork, keys: Keys, facts: PartyFacts) -> dict[str, Any]:
     """A party's rows: what may travel in the clear, everything else under its own data key."""
+    return sealed_party(facts, uow.runtime.directory, keys.vault)
+
+
+def sealed_party(facts: PartyFacts, directory: ByCreditCode, vault: Vault) -> dict[str, Any]:
+    """A party's rows, of a directory and a vault alone."""
     party_id = new_id()
-    sealed = keys.vault.seal(VAULT_TABLE, party_id, vault_fields(facts))
-    secret = receipt.secret(keys.receipt, party_id, 1)
+    sealed = vault.seal(VAULT_TABLE, party_id, vault_fields(facts))
+    receipt_key = vault.keys.secret("receipt")
+    secret = receipt.secret(receipt_key, party_id, 1)
     return {
         "party_id": party_id,
         "ref": facts.ref,
         "role": facts.role,
         "kind": facts.kind,
-        "organisation": organisation_of(uow, facts),
+        "organisation": _organisation_of(facts, directory),
         "consent": facts.consent,
         "consent_on": date.fromisoformat(facts.consent_on) if facts.consent_on else None,
         "secret": secret,
-        "receipt_hash": receipt.secret_hash(keys.receipt, party_id, secret),
+        "receipt_hash": receipt.secret_hash(receipt_key, party_id, secret),
         "kek_id": sealed.kek_id,
         "wrapped_key": sealed.wrapped_key,
         **{name: sealed.fields.get(name) for name in VAULT_FIELDS},
         "protected": json.dumps(facts.protected),
-        "identity_blind": blind(keys, facts),
+        "identity_blind": _blind(vault, facts),
     }
 
 
@@ -212,19 +271,27 @@ def vault_fields(facts: PartyFacts) -> dict[str, Any]:
 
 def blind(keys: Keys, facts: PartyFacts) -> bytes | None:
     """The keyed hash by which the same person or body is found again."""
+    return _blind(keys.vault, facts)
+
+
+def _blind(vault: Vault, facts: PartyFacts) -> bytes | None:
     key = facts.identity_key
-    return keys.vault.blind("identity", key) if key else None
+    return vault.blind("identity", key) if key else None
 
 
 def organisation_of(uow: UnitOfWork, facts: PartyFacts) -> str | None:
     """The directory's code of a party that is one of its organisations (by its credit code)."""
+    return _organisation_of(facts, uow.runtime.directory)
+
+
+def _organisation_of(facts: PartyFacts, directory: ByCreditCode) -> str | None:
     found = facts.identity or {}
     if facts.kind != "organisation" or found.get("type") != "uscc" or not found.get("number"):
         return None
-    return uow.runtime.directory.organisation_by_uscc(found["number"])
+    return directory.organisation_by_uscc(found["number"])
 
 
-def _announce(
+def _emit(
     uow: UnitOfWork,
     referral: Referral,
     referral_id: UUID,

@@ -17,6 +17,13 @@ class Directory(Protocol):
         """The place, or None."""
 
 
+class ByCreditCode(Protocol):
+    """The directory where a party may be one of its organisations."""
+
+    def organisation_by_uscc(self, uscc: str) -> str | None:
+        """The code of the organisation with this unified social credit code."""
+
+
 @dataclass(frozen=True)
 class PartyFacts:
     """One party: what may travel (role, kind, consent) and what goes into the vault."""

@@ -38,6 +38,11 @@ class SerialBlocks:
                     left.extend(range(first + self._block - 1, first - 1, -1))
         return case_number(year, county, left.pop(), prefix)
 
+    async def close(self) -> None:
+        """Give the connection back; what is left of the blocks is a gap."""
+        if self._db is not None:
+            await self._db.close()
+
     async def _take(self, county: str, year: int) -> int:
         if self._db is None or self._db.is_closed():
             self._db = await asyncpg.connect(self._url, command_timeout=10)

@@ -149,14 +149,14 @@ class Vault:
         self, table: str, row_id: UUID, kek_id: str, wrapped: bytes, fields: dict[str, Any]
     ) -> dict[str, bytes]:
         """New values under the row's existing data key."""
-        cipher = self._cipher(table, row_id, kek_id, wrapped)
+        cipher = self.cipher(table, row_id, kek_id, wrapped)
         return {name: _seal(cipher, table, name, row_id, value) for name, value in fields.items()}
 
     def open(
         self, table: str, row_id: UUID, kek_id: str, wrapped: bytes, fields: dict[str, bytes | None]
     ) -> dict[str, Any]:
         """The values again; a field that is None stays None. Raises :class:`SealBroken`."""
-        cipher = self._cipher(table, row_id, kek_id, wrapped)
+        cipher = self.cipher(table, row_id, kek_id, wrapped)
         return {
             name: None
             if sealed is None
@@ -164,13 +164,14 @@ class Vault:
             for name, sealed in fields.items()
         }
 
+    def cipher(self, table: str, row_id: UUID, kek_id: str, wrapped: bytes) -> AESGCM:
+        """The row's own data key, for bytes that are no JSON. Raises :class:`SealBroken`."""
+        return AESGCM(self.keys.unwrap(kek_id, wrapped, _context(table, "", row_id)))
+
     def blind(self, field: str, value: str) -> bytes:
         """The keyed hash by which equal values of one field are found, 16 bytes."""
         key = self.keys.secret(f"blind:{field}")
         return hmac.digest(key, value.encode(), hashlib.sha256)[:_BLIND_BYTES]
-
-    def _cipher(self, table: str, row_id: UUID, kek_id: str, wrapped: bytes) -> AESGCM:
-        return AESGCM(self.keys.unwrap(kek_id, wrapped, _context(table, "", row_id)))
 
 
 def _context(table: str, field: str, row_id: UUID) -> bytes:

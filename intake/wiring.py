@@ -9,12 +9,14 @@ from intake import commands, repository
 from intake.consumers import CONSUMES
 from intake.endpoints import router as front_door
 from intake.gates.endpoints import router as gates
+from intake.imports import wiring as imports
 from intake.keys import publish_keys
 from intake.matters.endpoints import router as matters
 from intake.matters.handlers import deliver
 from intake.notices.endpoints import router as notices
 from intake.parties.endpoints import router as parties
 from intake.places.endpoints import router as places
+from intake.reconciliation.endpoints import router as reconciliation
 from intake.safety import repository as safety
 from intake.safety.endpoints import router as safety_screen
 from intake.settings import IntakeSettings
@@ -62,15 +64,19 @@ _ADVICE = {
 ROOMS: Final = (
     front_door,
     gates,
+    imports.router,
     matters,
     notices,
     parties,
     places,
+    reconciliation,
     safety_screen,
     tracking,
     page,
 )
-ROOMS_WITH_TABLES: Final = ("gates", "matters", "notices", "parties", "safety", "tracking")
+ROOMS_WITH_TABLES: Final = (
+    "gates", "imports", "matters", "notices", "parties", "reconciliation", "safety", "tracking",
+)  # fmt: skip
 
 
 def _router() -> APIRouter:
@@ -107,7 +113,9 @@ INTAKE = Service(
     loops=(
         Loop("purge-receipt-tries", purge_tries, idle_seconds=300),
         Loop("deliver-matters", deliver, idle_seconds=60),
+        *imports.LOOPS,
     ),
+    streams=imports.STREAMS,
     on_start=publish_keys,
     doctor=doctor,
 )

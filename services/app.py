@@ -1,6 +1,7 @@
 """The application factory: one FastAPI application per service, the same for every one."""
 
 import asyncio
+import re
 import time
 import uuid
 from collections.abc import AsyncIterator
@@ -35,9 +36,12 @@ VERSION = "0.1.0"
 class Edge:
     """The outermost layer: ids, body limit, JSON only, metrics. Pure ASGI, since it runs always."""
 
-    def __init__(self, app: ASGIApp, service: str, at_once: int) -> None:
+    def __init__(
+        self, app: ASGIApp, service: str, at_once: int, streams: re.Pattern[str] | None = None
+    ) -> None:
         self.app = app
         self.service = service
+        self.streams = streams
         self.at_once = at_once
         self.inside = 0
         self.figures: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
@@ -75,9 +79,11 @@ class Edge:
                 failpoint("http.during_answer")
             await send(message)
 
+        streamed = False
         refusal: Problem | None = await self._over_rate(scope, headers)
         if refusal is None:
-            refusal = self._refusal(scope["method"], headers, scope["path"])
+            streamed = self.streams is not None and bool(self.streams.fullmatch(scope["path"]))
+            refusal = self._refusal(scope["method"], headers, scope["path"], streamed=streamed)
         if refusal is None and self.inside >= self.at_once and _is_work(scope["path"]):
             # Told at once, before anything is read or written: nothing accepted is ever lost.
             refusal = Unavailable("too many requests at once", retry_after_seconds=1)
@@ -86,7 +92,10 @@ class Edge:
         else:
             self.inside += 1
             try:
-                await self._within_limit(scope, receive, watched)
+                if streamed:
+                    await self.app(scope, receive, watched)
+                else:
+                    await self._within_limit(scope, receive, watched)
             finally:
                 self.inside -= 1
         route = getattr(scope.get("route"), "path", "unmatched")
@@ -114,13 +123,15 @@ class Edge:
         return None
 
     @staticmethod
-    def _refusal(method: str, headers: dict[bytes, bytes], path: str) -> Problem | None:
+    def _refusal(
+        method: str, headers: dict[bytes, bytes], path: str, *, streamed: bool
+    ) -> Problem | None:
         accept = headers.get(b"accept", b"*/*").decode("latin-1")
         if path.startswith("/v1/") and not any(
             part in accept for part in ("*/*", "application/json", "application/*", "problem+json")
         ):
             return NotAcceptable()
-        if method in ("POST", "PUT", "PATCH"):
+        if method in ("POST", "PUT", "PATCH") and not streamed:
             length = headers.get(b"content-length")
             if length is not None and length.isdigit() and int(length) > MAX_BODY_BYTES:
                 return TooLarge()
@@ -288,5 +299,5 @@ def create_app(service: Service, *, work: bool = False, runtime: Runtime | None 
         if runtime is None
         else (runtime.settings.requests_at_once)
     )
-    app.add_middleware(Edge, service=service.name, at_once=at_once)
+    app.add_middleware(Edge, service=service.name, at_once=at_once, streams=service.streams)
     return app

@@ -225,6 +225,17 @@ def adapter_list() -> None:
     raise typer.Exit(importlib.import_module("intake.adapters.cli").list_layouts())
 
 
+@app.command("import-waiting", hidden=True)
+def import_waiting() -> None:
+    """Work off imports that wait; started by intake's work process."""
+    from services import telemetry
+
+    module = importlib.import_module("intake.imports.supervising")
+    use_stack_environment()
+    telemetry.configure("intake", os.environ.get("LIANDIAO_LOG_LEVEL", "INFO"))
+    run_in("intake", module.import_waiting)
+
+
 # -- looking -------------------------------------------------------------------------------------
 
 

@@ -1,5 +1,6 @@
 """A service as a value: what it serves, hears, runs and owns."""
 
+import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -167,6 +168,8 @@ class Service:
     answers_unknown_commands: bool = False
     jobs: Mapping[str, JobHandler] = field(default_factory=dict)
     loops: tuple[Loop, ...] = ()
+    # Paths whose bodies an endpoint reads piece by piece, within its own limits and media types.
+    streams: re.Pattern[str] | None = None
     on_start: Callable[["Runtime"], Awaitable[None]] | None = None
     doctor: Callable[["Runtime"], Awaitable[list[str]]] | None = None
     restored: Restored | None = None

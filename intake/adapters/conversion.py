@@ -21,6 +21,7 @@ class Finding:
     column: str | None
     rule: str
     message: str
+    pointer: str | None = None
 
 
 @dataclass

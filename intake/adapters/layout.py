@@ -6,7 +6,7 @@ without a sentence or a pointer that no referral has is a ``LayoutError``.
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
@@ -23,7 +23,11 @@ Name = Annotated[str, Field(min_length=1)]
 
 
 class LayoutError(ValueError):
-    """The mapping file cannot be used; the text says where."""
+    """The mapping cannot be used; the text says where. ``faults``: pointer and sentence of each."""
+
+    def __init__(self, text: str, faults: Iterable[tuple[str, str]] = ()) -> None:
+        super().__init__(text)
+        self.faults = tuple(faults)
 
 
 class _Strict(BaseModel):
@@ -284,6 +288,10 @@ class Layout(_Strict):
     organisation_words: tuple[Name, ...] = ()
     reasons: dict[Reason, Name] = {}
 
+    def text(self) -> str:
+        """The mapping file again, in its order, without what need not be said."""
+        return self.model_dump_json(by_alias=True, exclude_defaults=True)
+
     def reference_column(self) -> str:
         """The column that holds the sender's own number."""
         return next(each.column for each in self.mappings if "/source/reference" in each.to)
@@ -293,19 +301,26 @@ def read_layout(path: Path) -> Layout:
     """A mapping file. Raises ``LayoutError`` saying what is wrong with it, and where."""
     try:
         raw = json.loads(path.read_text(encoding="utf-8"))
-        layout = Layout.model_validate(raw)
     except OSError:
         raise LayoutError(f"{path.name} cannot be read") from None
-    except ValidationError as error:
-        where = [
-            f"{'/'.join(str(step) for step in each['loc'])}: {each['msg']}"
-            for each in error.errors()
-        ]
-        raise LayoutError(f"{path.name}: {'; '.join(where)}") from None
     except ValueError:
         raise LayoutError(f"{path.name} is not JSON in UTF-8") from None
+    try:
+        return checked(raw)
+    except LayoutError as error:
+        raise LayoutError(f"{path.name}: {error}", error.faults) from None
+
+
+def checked(raw: Any) -> Layout:
+    """A mapping. Raises ``LayoutError`` with everything that is wrong."""
+    try:
+        layout = Layout.model_validate(raw)
+    except ValidationError as error:
+        faults = [("/".join(("", *map(str, e["loc"]))), e["msg"]) for e in error.errors()]
+        told = "; ".join(f"{pointer[1:]}: {said}" for pointer, said in faults)
+        raise LayoutError(told, faults) from None
     if wrongs := list(_wrongs(layout)):
-        raise LayoutError(f"{path.name}: {'; '.join(wrongs)}")
+        raise LayoutError("; ".join(wrongs), [("", wrong) for wrong in wrongs])
     return layout
 
 

@@ -7,6 +7,8 @@ from intake import messages as referral_messages
 MESSAGES: Final[dict[str, str]] = {
     # the file as a whole
     "no_layout_fits": "No layout fits its ending, heads and first record; name one with --layout.",
+    "several_layouts_fit": "Several layouts fit; name one.",
+    "file_deleted": "The file was deleted before it was read to its end.",
     "file_not_decodable": "The file is not in the encoding that the layout names.",
     "file_not_json": "The file is not one JSON object with the list that the layout names.",
     "file_not_xml": "The file is not well-formed XML, or its root is not the layout's.",
@@ -25,6 +27,8 @@ MESSAGES: Final[dict[str, str]] = {
     "cell_error": "A cell holds an error of the spreadsheet.",
     "total_line": "This is a total, not a record.",
     "repeats_row": "An earlier row of the file has the same reference and the same content.",
+    "row_not_understood": "The row could not be worked on; our side has noted why.",
+    "cannot_be_stored": "A value of the row cannot be stored.",
     # a column
     "column_unknown": "The row has a member that the layout does not know; it is not kept.",
     "cell_empty": "The cell is empty.",

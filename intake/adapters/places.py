@@ -21,12 +21,17 @@ class DirectoryFolder:
     def __init__(self, organisations: Iterable[dict[str, Any]], places: Iterable[dict[str, Any]]):
         self._organisations = {each["code"]: each for each in organisations}
         self._places = {each["code"]: each for each in places}
-        self._below: dict[str | None, list[str]] = defaultdict(list)
-        self._names: dict[str, list[str]] = {}
+        # Below each place (None: the top) its children by their names' first character, and those
+        # above the county, whose names an address may leave out.
+        self._named: dict[tuple[str | None, str], list[tuple[str, str]]] = defaultdict(list)
+        self._above: dict[str | None, list[str]] = defaultdict(list)
         for code, place in self._places.items():
             if place.get("level") in _NAMED and place.get("name"):
-                self._below[place.get("parent")].append(code)
-                self._names[code] = _names(place["name"])
+                parent = place.get("parent")
+                for name in _names(place["name"]):
+                    self._named[parent, name[0]].append((name, code))
+                if place["level"] in _ABOVE_COUNTY:
+                    self._above[parent].append(code)
 
     @classmethod
     def read(cls, folder: Path) -> "DirectoryFolder":
@@ -51,26 +56,21 @@ class DirectoryFolder:
         county may be left out, and what follows the last known name (street, number) is not looked
         at. Of equals, those in force on the day come first.
         """
-        found = [hit for top in self._below[None] for hit in self._walk(top, text, 0)]
+        found = list(self._below(None, text, 0))
         longest = max((used for used, _ in found), default=0)
         codes = sorted({code for used, code in found if used == longest and used})
         valid = [code for code in codes if in_force(self._places[code], on)]
         return valid or codes
 
-    def _walk(self, code: str, text: str, used: int) -> Iterator[tuple[int, str]]:
-        """This place under its name, and above the county also without it."""
-        above = self._places[code]["level"] in _ABOVE_COUNTY
-        for name in self._names[code]:
+    def _below(self, code: str | None, text: str, used: int) -> Iterator[tuple[int, str]]:
+        """Every place below, under its name, and above the county also without it."""
+        for name, child in self._named.get((code, text[used : used + 1]), ()):
             if text.startswith(name, used):
-                yield from self._at(code, text, used + len(name), above)
-        if above:
-            yield from self._at(code, text, used, above)
-
-    def _at(self, code: str, text: str, used: int, above: bool) -> Iterator[tuple[int, str]]:
-        if not above:
-            yield used, code
-        for child in self._below[code]:
-            yield from self._walk(child, text, used)
+                if self._places[child]["level"] not in _ABOVE_COUNTY:
+                    yield used + len(name), child
+                yield from self._below(child, text, used + len(name))
+        for child in self._above.get(code, ()):
+            yield from self._below(child, text, used)
 
 
 def _names(name: str) -> list[str]:

@@ -15,7 +15,7 @@ from typing import Any, BinaryIO, Final
 from intake import strict_json
 from intake.adapters import xlsx
 from intake.adapters.layout import Csv, Json, Layout, Ndjson, Xlsx, Xml
-from intake.adapters.rows import Cells, FileError, Row, Value
+from intake.adapters.rows import REASON, Cells, FileError, Row, Value
 from intake.adapters.xml_events import CHUNK_BYTES, feed
 
 MAX_RECORD: Final = 1024 * 1024
@@ -78,9 +78,10 @@ def _csv_rows(reader: Any, layout: Layout) -> Iterator[Row]:
             continue
         number += 1
         if len(cells) != len(head):
-            yield Row(number, line, fault="cells_do_not_fit")
+            yield Row(number, line, fault="cells_do_not_fit", raw=cells)
             continue
         named: Cells = dict(zip(head, cells, strict=True))
+        named.pop(REASON, None)
         yield Row(number, line, named)
     if head is None:
         raise FileError("head_missing")
@@ -89,7 +90,7 @@ def _csv_rows(reader: Any, layout: Layout) -> Iterator[Row]:
 def _head(cells: list[str], layout: Layout, line: int) -> list[str]:
     """The heads. One that is missing, unknown or repeated means that this is another layout."""
     names = [cell.strip() for cell in cells]
-    if len(set(names)) != len(names) or set(names) != set(layout.columns):
+    if len(set(names)) != len(names) or set(names) - {REASON} != layout.columns.keys() - {REASON}:
         raise FileError("head_differs", line=line)
     return names
 
@@ -110,9 +111,10 @@ def _xlsx(file: BinaryIO, layout: Layout, form: Xlsx) -> Iterator[Row]:
             continue
         number += 1
         if any(at >= len(head) and value not in (None, "") for at, value in cells.items()):
-            yield Row(number, line, fault="cells_do_not_fit")
+            texts = [cells.get(at) for at in range(max(cells) + 1)]
+            yield Row(number, line, fault="cells_do_not_fit", raw=texts)
             continue
-        named: Cells = {name: cells.get(at) for at, name in enumerate(head)}
+        named: Cells = {name: cells.get(at) for at, name in enumerate(head) if name != REASON}
         yield Row(number, line, named, fault="cell_error" if xlsx.ERROR in cells.values() else None)
     if head is None:
         raise FileError("head_missing")
@@ -151,8 +153,9 @@ def _ndjson(file: BinaryIO) -> Iterator[Row]:
         except strict_json.StrictJsonError as error:
             if error.rule == "not_utf8":
                 raise FileError("file_not_decodable", line=line) from None
-            whole = _before_the_break(raw.decode("utf-8"))
-            yield Row(number, line, _record(number, line, whole).cells, fault="line_broken")
+            text = raw.decode("utf-8")
+            cells = _record(number, line, _before_the_break(text)).cells
+            yield Row(number, line, cells, fault="line_broken", raw=text.rstrip("\r\n"))
         else:
             yield _record(number, line, record)
 
@@ -187,7 +190,8 @@ def _after_blank(text: str, at: int) -> int:
 def _record(number: int, line: int, record: Any) -> Row:
     """A JSON object as a row: nested members by path, lists of objects apart."""
     if not isinstance(record, dict):
-        return Row(number, line, fault="line_broken")
+        return Row(number, line, fault="line_broken", raw=record)
+    record.pop(REASON, None)
     cells: Cells = {}
     lists: dict[str, list[Cells]] = {}
     waiting: list[tuple[str, dict[str, Any]]] = [("", record)]
@@ -200,7 +204,7 @@ def _record(number: int, line: int, record: Any) -> Row:
                 lists[f"{path}{key}[]"] = [_item(item) for item in value]
             else:
                 cells[f"{path}{key}"] = value
-    return Row(number, line, cells, lists)
+    return Row(number, line, cells, lists, raw=record)
 
 
 def _item(item: Any) -> Cells:
@@ -259,7 +263,7 @@ class _XmlRecords:
     def end(self, _name: str) -> None:
         """An element ends."""
         if self._inside():
-            if self.leaf and len(self.path) > 2:
+            if self.leaf and len(self.path) > 2 and self.path[2:] != [REASON]:
                 self._put(self.path[2:], "".join(self.parts))
             self.leaf = False
             if len(self.path) == 2:

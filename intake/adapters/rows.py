@@ -2,11 +2,14 @@
 
 from dataclasses import dataclass, field
 from decimal import Decimal
+from typing import Any, Final
 
 from intake.adapters.messages import MESSAGES
 
 Value = str | int | float | Decimal | bool | None
 Cells = dict[str, Value]
+# The column (member, element) in which refused rows are given back; never read as a sender's own.
+REASON: Final = "拒收原因"
 
 
 class FileError(ValueError):
@@ -25,7 +28,8 @@ class Row:
 
     ``number`` counts records from 1 after the head; ``line`` is the line of the file (in a workbook
     the row of the sheet, in one JSON object the position in its list). ``fault`` is the rule why
-    the record cannot be used as a whole; ``cells`` then holds what could still be read.
+    the record cannot be used as a whole; ``cells`` then holds what could still be read. A column
+    or member named ``REASON`` is left out: it is ours.
     """
 
     number: int
@@ -33,3 +37,5 @@ class Row:
     cells: Cells = field(default_factory=dict)
     lists: dict[str, list[Cells]] = field(default_factory=dict)
     fault: str | None = None
+    # What a refused row is given back from: cells of a table, an object, or a broken line.
+    raw: Any = field(default=None, compare=False, repr=False)

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -15,6 +15,7 @@ from intake.adapters.messages import message
 from intake.adapters.places import DirectoryFolder
 from intake.adapters.reading import rows
 from intake.adapters.rows import FileError, Row
+from intake.model import Directory, Verdict
 from intake.validation import normal_reference, validate
 from services.clock import SHANGHAI
 from services.events import lanes
@@ -35,12 +36,38 @@ class Outcome:
     referral: dict[str, Any] | None
 
 
-class Trial:
-    """The rows of one file; remembers references by hash, to find those used twice."""
+@dataclass(frozen=True)
+class Examined:
+    """A row by itself: what was made of it, what there is to say, and intake's own verdict."""
 
-    def __init__(self, layout: Layout, directory: DirectoryFolder, now: datetime) -> None:
+    row: Row
+    reference: str | None
+    document: dict[str, Any] | None
+    reasons: tuple[Finding, ...]
+    verdict: Verdict | None
+
+    @property
+    def refused(self) -> bool:
+        """Whether a reason refuses it."""
+        return any(reason.level == "refused" for reason in self.reasons)
+
+
+class Trial:
+    """The rows of one file; remembers references by hash, to find those used twice.
+
+    ``known`` answers for organisations and places by code; the folder itself when left out.
+    """
+
+    def __init__(
+        self,
+        layout: Layout,
+        directory: DirectoryFolder,
+        now: datetime,
+        known: Directory | None = None,
+    ) -> None:
         self.layout = layout
         self.directory = directory
+        self.known = known or directory
         self.now = now
         self._seen: dict[str, tuple[int, str]] = {}
 
@@ -51,29 +78,34 @@ class Trial:
 
     def judge(self, row: Row) -> Outcome:
         """What this row, after those before it, becomes."""
-        today = self.now.astimezone(SHANGHAI).date()
-        converted = convert(row, self.layout, self.directory, today)
-        document = converted.document
-        reasons = list(converted.findings)
-        if document is not None:
-            reasons += self._checked(converted, document)
-            if not any(reason.level == "refused" for reason in reasons):
-                reasons += self._used_before(row.number, document)
+        seen = self.examine(row)
+        reasons, document = list(seen.reasons), seen.document
+        if document is not None and not seen.refused:
+            reasons += self._used_before(row.number, document)
         levels = {reason.level for reason in reasons}
         refused = "refused" in levels
         return Outcome(
             row=row.number,
             line=row.line,
-            reference=converted.reference,
+            reference=seen.reference,
             outcome="refused" if refused else "warning" if levels else "accepted",
             reasons=tuple(reasons),
             mapped={name: (document or {}).get(name) for name in SHOWN},
             referral=None if refused else document,
         )
 
-    def _checked(self, converted: Converted, document: dict[str, Any]) -> list[Finding]:
+    def examine(self, row: Row) -> Examined:
+        """What this row by itself becomes: converted, and checked as POST checks it."""
+        today = self.now.astimezone(SHANGHAI).date()
+        converted = convert(row, self.layout, self.directory, today)
+        reasons, verdict = list(converted.findings), None
+        if converted.document is not None:
+            verdict = validate(converted.document, self.known, lanes.may_send, self.now)
+            reasons += self._checked(converted, verdict)
+        return Examined(row, converted.reference, converted.document, tuple(reasons), verdict)
+
+    def _checked(self, converted: Converted, verdict: Verdict) -> list[Finding]:
         """What intake itself would say, save of members that a fault above left out."""
-        verdict = validate(document, self.directory, lanes.may_send, self.now)
         told = [("refused", error) for error in verdict.errors]
         told += [("warning", doubt) for doubt in verdict.warnings]
         return [
@@ -82,6 +114,7 @@ class Trial:
                 converted.column_of(error.pointer) or error.pointer or None,
                 error.code,
                 error.message,
+                error.pointer,
             )
             for level, error in told
             if not any(_touches(error.pointer, missing) for missing in converted.missing)
@@ -116,17 +149,25 @@ def layouts_for(path: Path, layouts: dict[str, Layout]) -> list[str]:
     """
     kind = path.suffix.lower().removeprefix(".")
     candidates = {name: each for name, each in layouts.items() if each.format.kind == kind}
-    fitting: list[str] = []
+    return fitting(lambda: path.open("rb"), candidates)
+
+
+def fitting(open_: Callable[[], BinaryIO], candidates: dict[str, Layout]) -> list[str]:
+    """Names of those by which the file can be read: its heads and its first record.
+
+    Raises ``FileError`` when there is none: the one of the only candidate, if so.
+    """
+    found: list[str] = []
     for name, layout in candidates.items():
         try:
-            with path.open("rb") as file:
+            with open_() as file:
                 first = next(rows(file, layout), None)
         except FileError:
             if len(candidates) == 1:
                 raise
             continue
         if first is None or first.fault or layout.reference_column() in first.cells:
-            fitting.append(name)
-    if not fitting:
+            found.append(name)
+    if not found:
         raise FileError("no_layout_fits")
-    return fitting
+    return found

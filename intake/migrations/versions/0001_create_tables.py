@@ -165,6 +165,34 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("client_id", "method", "route", "key", name=op.f("pk_idempotency")),
     )
     op.create_table(
+        "import_file",
+        sa.Column("file_id", sa.UUID(), nullable=False),
+        sa.Column("kek_id", sa.Text(), nullable=False),
+        sa.Column(
+            "wrapped_key",
+            postgresql.BYTEA(),
+            nullable=True,
+            comment="null once the file is deleted",
+        ),
+        sa.Column("media_type", sa.Text(), nullable=False),
+        sa.Column("size_bytes", sa.BigInteger(), nullable=True, comment="null until it is whole"),
+        sa.Column(
+            "sha256",
+            postgresql.BYTEA(),
+            nullable=True,
+            comment="keyed, so that nobody can try contents out",
+        ),
+        sa.Column("delete_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column(
+            "recorded_at",
+            sa.DateTime(timezone=True),
+            server_default=sa.text("now()"),
+            nullable=False,
+        ),
+        sa.PrimaryKeyConstraint("file_id", name=op.f("pk_import_file")),
+        comment="An uploaded export, sealed in parts under a key of its own; deleted after a term",
+    )
+    op.create_table(
         "inbox",
         sa.Column("consumer", sa.Text(), nullable=False),
         sa.Column("source", sa.Text(), nullable=False),
@@ -202,6 +230,21 @@ def upgrade() -> None:
         ["run_after"],
         unique=False,
         postgresql_where=sa.text("done_at IS NULL"),
+    )
+    op.create_table(
+        "layout",
+        sa.Column("connection", sa.Text(), nullable=False),
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("version", sa.Integer(), nullable=False),
+        sa.Column("definition", sa.Text(), nullable=False, comment="JSON; its order is kept"),
+        sa.Column(
+            "recorded_at",
+            sa.DateTime(timezone=True),
+            server_default=sa.text("now()"),
+            nullable=False,
+        ),
+        sa.PrimaryKeyConstraint("connection", "name", "version", name=op.f("pk_layout")),
+        comment="A connection's own layouts, every version for ever; never a value of an export",
     )
     op.create_table(
         "lease",
@@ -376,6 +419,34 @@ def upgrade() -> None:
         comment="Wrong tries per receipt number and client address, both only as keyed hashes",
     )
     op.create_table(
+        "reconciliation",
+        sa.Column("reconciliation_id", sa.UUID(), nullable=False),
+        sa.Column("organisation", sa.Text(), nullable=False),
+        sa.Column("connection", sa.Text(), nullable=False),
+        sa.Column(
+            "drop_name", sa.Text(), nullable=True, comment="connection and name of a dropped file"
+        ),
+        sa.Column("received_from", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("received_until", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("lines", sa.Integer(), nullable=False),
+        sa.Column("counts", postgresql.JSONB(astext_type=sa.Text()), nullable=False),
+        sa.Column(
+            "recorded_at",
+            sa.DateTime(timezone=True),
+            server_default=sa.text("now()"),
+            nullable=False,
+        ),
+        sa.PrimaryKeyConstraint("reconciliation_id", name=op.f("pk_reconciliation")),
+        sa.UniqueConstraint("drop_name", name=op.f("uq_reconciliation_drop_name")),
+        comment="A sender's list held against ours",
+    )
+    op.create_index(
+        "ix_reconciliation_organisation",
+        "reconciliation",
+        ["organisation", "reconciliation_id"],
+        unique=False,
+    )
+    op.create_table(
         "refusal",
         sa.Column("refusal_id", sa.UUID(), nullable=False),
         sa.Column("number", sa.Text(), nullable=False),
@@ -537,6 +608,96 @@ def upgrade() -> None:
     )
     op.create_index("ix_holding_case_id", "holding", ["case_id", "id"], unique=False)
     op.create_table(
+        "import_part",
+        sa.Column("file_id", sa.UUID(), nullable=False),
+        sa.Column("ordinal", sa.Integer(), nullable=False),
+        sa.Column(
+            "data", postgresql.BYTEA(), nullable=False, comment="sealed: 256 KiB of the file"
+        ),
+        sa.ForeignKeyConstraint(
+            ["file_id"], ["import_file.file_id"], name=op.f("fk_import_part_file_id")
+        ),
+        sa.PrimaryKeyConstraint("file_id", "ordinal", name=op.f("pk_import_part")),
+        comment="The parts of an uploaded file",
+    )
+    op.create_table(
+        "import_run",
+        sa.Column("import_id", sa.UUID(), nullable=False),
+        sa.Column("file_id", sa.UUID(), nullable=False),
+        sa.Column(
+            "run_of", sa.UUID(), nullable=True, comment="the dry run that this one makes real"
+        ),
+        sa.Column("organisation", sa.Text(), nullable=False),
+        sa.Column(
+            "organisations",
+            postgresql.JSONB(astext_type=sa.Text()),
+            nullable=False,
+            comment="those whose rows it may send",
+        ),
+        sa.Column("connection", sa.Text(), nullable=False),
+        sa.Column("client_id", sa.Text(), nullable=False),
+        sa.Column("acted_by", sa.Text(), nullable=True),
+        sa.Column("dry", sa.Boolean(), nullable=False),
+        sa.Column(
+            "layout",
+            sa.Text(),
+            nullable=True,
+            comment="as it stood; null: the one that fits is looked for",
+        ),
+        sa.Column(
+            "drop_name", sa.Text(), nullable=True, comment="connection and name of a dropped file"
+        ),
+        sa.Column("state", sa.Text(), server_default="queued", nullable=False),
+        sa.Column("fault", sa.Text(), nullable=True, comment="why the file cannot be read: a rule"),
+        sa.Column("fault_line", sa.Integer(), nullable=True),
+        sa.Column("rows_read", sa.Integer(), server_default="0", nullable=False),
+        sa.Column("accepted", sa.Integer(), server_default="0", nullable=False),
+        sa.Column("warned", sa.Integer(), server_default="0", nullable=False),
+        sa.Column("repeated", sa.Integer(), server_default="0", nullable=False),
+        sa.Column("refused", sa.Integer(), server_default="0", nullable=False),
+        sa.Column("bytes_read", sa.BigInteger(), server_default="0", nullable=False),
+        sa.Column(
+            "holder",
+            sa.Text(),
+            nullable=True,
+            comment="the process that works on it, until held_until",
+        ),
+        sa.Column("held_until", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("started_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("finished_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column(
+            "recorded_at",
+            sa.DateTime(timezone=True),
+            server_default=sa.text("now()"),
+            nullable=False,
+        ),
+        sa.CheckConstraint(
+            "state IN ('queued', 'running', 'done', 'failed', 'cancelled')",
+            name=op.f("ck_import_run_state"),
+        ),
+        sa.CheckConstraint(
+            "accepted + repeated + refused = rows_read", name=op.f("ck_import_run_rows_read")
+        ),
+        sa.ForeignKeyConstraint(
+            ["file_id"], ["import_file.file_id"], name=op.f("fk_import_run_file_id")
+        ),
+        sa.PrimaryKeyConstraint("import_id", name=op.f("pk_import_run")),
+        sa.UniqueConstraint("drop_name", name=op.f("uq_import_run_drop_name")),
+        sa.UniqueConstraint("run_of", name=op.f("uq_import_run_run_of")),
+        comment="One reading of an uploaded file, dry or for real, and how far it has come",
+    )
+    op.create_index(
+        "ix_import_run_due",
+        "import_run",
+        ["recorded_at"],
+        unique=False,
+        postgresql_where=sa.text("state IN ('queued', 'running')"),
+    )
+    op.create_index("ix_import_run_file_id", "import_run", ["file_id"], unique=False)
+    op.create_index(
+        "ix_import_run_organisation", "import_run", ["organisation", "import_id"], unique=False
+    )
+    op.create_table(
         "matter",
         sa.Column("matter_id", sa.UUID(), nullable=False),
         sa.Column("number", sa.Text(), nullable=False),
@@ -605,6 +766,35 @@ def upgrade() -> None:
     op.create_index("ix_matter_holder_matter_id", "matter", ["holder", "matter_id"], unique=False)
     op.create_index(
         "ix_matter_organisation_matter_id", "matter", ["organisation", "matter_id"], unique=False
+    )
+    op.create_table(
+        "reconciliation_difference",
+        sa.Column("reconciliation_id", sa.UUID(), nullable=False),
+        sa.Column("number", sa.Integer(), nullable=False),
+        sa.Column("kind", sa.Text(), nullable=False),
+        sa.Column("line", sa.Integer(), nullable=True),
+        sa.Column(
+            "reference",
+            sa.Text(),
+            nullable=True,
+            comment="the sender's number, where it is ours or well-formed",
+        ),
+        sa.Column("referral_id", sa.UUID(), nullable=True),
+        sa.Column("theirs", sa.Text(), nullable=True),
+        sa.Column("ours", sa.Text(), nullable=True),
+        sa.CheckConstraint(
+            "kind IN ('unknown_here', 'unknown_there', 'other_state', 'other_place', 'other_content', 'listed_twice', 'line_broken')",
+            name=op.f("ck_reconciliation_difference_kind"),
+        ),
+        sa.ForeignKeyConstraint(
+            ["reconciliation_id"],
+            ["reconciliation.reconciliation_id"],
+            name=op.f("fk_reconciliation_difference_reconciliation_id"),
+        ),
+        sa.PrimaryKeyConstraint(
+            "reconciliation_id", "number", name=op.f("pk_reconciliation_difference")
+        ),
+        comment="Where the two lists differ: references, codes and states, no personal data",
     )
     op.create_table(
         "referral",
@@ -724,6 +914,57 @@ def upgrade() -> None:
         ),
         sa.PrimaryKeyConstraint("referral_id", "ordinal", name=op.f("pk_document")),
         comment="A paper by its hash and size; its name stays in the sealed referral",
+    )
+    op.create_table(
+        "import_refusal",
+        sa.Column("import_id", sa.UUID(), nullable=False),
+        sa.Column("ordinal", sa.Integer(), nullable=False, comment="the last row in it"),
+        sa.Column(
+            "data", postgresql.BYTEA(), nullable=False, comment="sealed under the file's key"
+        ),
+        sa.ForeignKeyConstraint(
+            ["import_id"], ["import_run.import_id"], name=op.f("fk_import_refusal_import_id")
+        ),
+        sa.PrimaryKeyConstraint("import_id", "ordinal", name=op.f("pk_import_refusal")),
+        comment="The refused rows in the sender's own layout, to be given back",
+    )
+    op.create_table(
+        "import_row",
+        sa.Column("import_id", sa.UUID(), nullable=False),
+        sa.Column("row", sa.Integer(), nullable=False),
+        sa.Column("line", sa.Integer(), nullable=False),
+        sa.Column("outcome", sa.Text(), nullable=False),
+        sa.Column("referral_id", sa.UUID(), nullable=True),
+        sa.Column(
+            "reasons",
+            postgresql.JSONB(astext_type=sa.Text()),
+            nullable=True,
+            comment="column, pointer, rule; never a value",
+        ),
+        sa.Column(
+            "mark",
+            postgresql.BYTEA(),
+            nullable=True,
+            comment="dry runs: keyed hash of organisation and reference",
+        ),
+        sa.Column(
+            "content", postgresql.BYTEA(), nullable=True, comment="dry runs: the fingerprint"
+        ),
+        sa.CheckConstraint(
+            "outcome IN ('accepted', 'repeated', 'refused')", name=op.f("ck_import_row_outcome")
+        ),
+        sa.ForeignKeyConstraint(
+            ["import_id"], ["import_run.import_id"], name=op.f("fk_import_row_import_id")
+        ),
+        sa.PrimaryKeyConstraint("import_id", "row", name=op.f("pk_import_row")),
+        comment="What became of each row",
+    )
+    op.create_index(
+        "ix_import_row_mark",
+        "import_row",
+        ["import_id", "mark"],
+        unique=False,
+        postgresql_where=sa.text("mark IS NOT NULL"),
     )
     op.create_table(
         "matter_step",

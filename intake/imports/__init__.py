@@ -1,0 +1,1 @@
+"""Imports: a sender's own export, uploaded or dropped, becomes referrals row by row."""

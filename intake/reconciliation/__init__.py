@@ -1,0 +1,1 @@
+"""Reconciliation: a sender's list of its referrals held against ours, both ways."""
