@@ -111,7 +111,9 @@ def region_doubt(code: str) -> str | None:
     """
     if code in PERMIT_REGIONS:
         return None
-    parts = dict(part for _, part in numdb.get("cn/loc").info(code) for part in part.items())
+    parts: dict[str, str] = {}
+    for _, part in numdb.get("cn/loc").info(code):
+        parts |= part
     county = parts.get("county")
     if county is None:
         return "id_region_unknown"

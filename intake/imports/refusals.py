@@ -8,7 +8,7 @@ import csv
 import io
 import json
 import zipfile
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator
 from decimal import Decimal
 from typing import Any, Final
 from xml.sax.saxutils import escape, quoteattr
@@ -64,7 +64,7 @@ class Refusals:
         else:
             yield from self._parts(pieces)
 
-    async def streamed(self, pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    async def streamed(self, pieces: AsyncIterator[bytes]) -> AsyncGenerator[bytes, None]:
         """The whole file from pieces that are still to be fetched."""
         if isinstance(self.form, Xlsx):
             for part in self.file([piece async for piece in pieces]):
@@ -148,7 +148,8 @@ def _element(form: Xml, row: Row, why: str) -> str:
 
 
 def _tree(name: str, cells: Cells, lists: dict[str, list[Cells]]) -> str:
-    attributes, below, text = "", {}, ""
+    attributes, text = "", ""
+    below: dict[str, Cells] = {}
     for path, value in cells.items():
         step, _, rest = path.partition("/")
         if step.startswith("@"):

@@ -143,10 +143,10 @@ class Importer:
             await self._end(import_id, "failed", error)
             return
         try:
-            error = await _Run(self, dict(found), layout, cipher, file).work()
+            broken = await _Run(self, dict(found), layout, cipher, file).work()
         except _Lost:
             return
-        await self._end(import_id, "failed" if error else "done", error)
+        await self._end(import_id, "failed" if broken else "done", broken)
 
     async def _end(self, import_id: UUID, state: str, error: FileError | None) -> None:
         now = self.runtime.clock.now()

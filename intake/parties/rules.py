@@ -127,7 +127,7 @@ def group_doubts(
         else:
             side = str(party.get("role"))
             spoken_for[side].append(number)
-            if ref not in chosen[side]:
+            if ref and ref not in chosen[side]:
                 chosen[side].append(ref)
             if len(chosen[side]) > limit:
                 yield Doubt("represented_by", "too_many_representatives", number)

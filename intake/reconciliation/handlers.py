@@ -124,12 +124,16 @@ async def _other_contents(
     found: list[tuple[str, Listed, UUID | None]] = []
     for at in range(0, len(hashed), AT_ONCE):
         rows = await repository.documents(uow, organisation, hashed[at : at + AT_ONCE])
-        ours = await asyncio.to_thread(lambda rows=rows: [_hash(vault, row) for row in rows])
+        ours = await asyncio.to_thread(_hashes, vault, rows)
         for row, own in zip(rows, ours, strict=True):
             each = theirs[row["normal_reference"]]
             if each.content_hash != own:
                 found.append(("other_content", each, row["referral_id"]))
     return found
+
+
+def _hashes(vault: Vault, rows: list[Any]) -> list[str]:
+    return [_hash(vault, row) for row in rows]
 
 
 def _hash(vault: Vault, row: Any) -> str:
