@@ -263,6 +263,7 @@ def _by_content(column: Column, side: str) -> str:
         "phone": f"{whose}.phone",
         "place_code": "place",
         "place_cell": "place",
+        "place_name": "place",
         "long_text": "summary",
         "amount": "claim",
     }.get(column.kind, "")

@@ -148,7 +148,8 @@ def _element(form: Xml, row: Row, why: str) -> str:
 
 
 def _tree(name: str, cells: Cells, lists: dict[str, list[Cells]]) -> str:
-    attributes, below, text = "", {}, ""
+    attributes, text = "", ""
+    below: dict[str, Cells] = {}
     for path, value in cells.items():
         step, _, rest = path.partition("/")
         if step.startswith("@"):
