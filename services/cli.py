@@ -219,10 +219,52 @@ def adapter_try(
     raise typer.Exit(module.try_file(file, layout, directory, now=now, as_json=as_json))
 
 
+@adapter_app.command("draft")
+def adapter_draft(
+    file: Annotated[Path, typer.Argument(help="an export that no layout fits")],
+    name: Annotated[str, typer.Option(help="the layout's name")] = "own_export",
+    out: Annotated[Path | None, typer.Option(help="where it goes; else printed")] = None,
+    directory: Annotated[
+        Path,
+        typer.Option(
+            envvar="LIANDIAO_SAMPLES_DIR", help="folder with directory.json and places.csv"
+        ),
+    ] = Path("samples"),
+) -> None:
+    """Propose a layout by heads and contents, and say what is left to fill."""
+    from services.clock import Clock
+
+    module = importlib.import_module("intake.adapters.cli")
+    raise typer.Exit(module.draft_file(file, name, out, directory, now=Clock().now()))
+
+
 @adapter_app.command("list")
 def adapter_list() -> None:
     """The layouts of this release, with their versions."""
     raise typer.Exit(importlib.import_module("intake.adapters.cli").list_layouts())
+
+
+@app.command("import")
+def import_file(
+    file: Annotated[Path, typer.Argument(help="your own export")],
+    client: Annotated[
+        str | None, typer.Option(help="a client of the stack that runs here, else LIANDIAO_TOKEN")
+    ] = None,
+    layout: Annotated[str | None, typer.Option(help="by name; default: what fits")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="register nothing")] = False,
+    server: Annotated[
+        str | None, typer.Option(envvar="INTAKE_URL", help="intake's address; else the stack's")
+    ] = None,
+    refused: Annotated[Path | None, typer.Option(help="where the refused rows go")] = None,
+) -> None:
+    """Upload an export, follow it, print what became of each row, keep the refused rows.
+
+    The exit code is 0 when no row was refused, 1 when some were or the file cannot be read.
+    """
+    module = importlib.import_module("intake.imports.client")
+    raise typer.Exit(
+        module.main(file, client=client, layout=layout, dry=dry_run, server=server, refused=refused)
+    )
 
 
 @app.command("import-waiting", hidden=True)

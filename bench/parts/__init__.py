@@ -3,7 +3,16 @@
 from collections.abc import Mapping
 from typing import Final
 
-from bench.parts import latency, posting, reading, soaking, starting, straining, streaming
+from bench.parts import (
+    importing,
+    latency,
+    posting,
+    reading,
+    soaking,
+    starting,
+    straining,
+    streaming,
+)
 from bench.run import Part
 
 PARTS: Final[Mapping[str, Part]] = {
@@ -20,6 +29,7 @@ PARTS: Final[Mapping[str, Part]] = {
     "consumer": streaming.consumer,
     "backlog": streaming.backlog,
     "reads": reading.reads,
+    "imports": importing.imports,
     "soak": soaking.soak,
 }
 # Too long for every run; by name only.

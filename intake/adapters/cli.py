@@ -13,9 +13,11 @@ from typing import Any, Final
 
 import typer
 
-from intake.adapters.layout import Layout, LayoutError, read_layout, shipped
+from intake.adapters.draft import draft
+from intake.adapters.layout import Layout, LayoutError, checked, read_layout, shipped
 from intake.adapters.places import DirectoryFolder
 from intake.adapters.rows import FileError
+from intake.adapters.sampling import sample
 from intake.adapters.trial import Outcome, Trial, layouts_for
 
 READ, UNREADABLE, MISUSED = 0, 1, 2
@@ -56,6 +58,45 @@ def try_file(
     except (FileError, OSError) as error:
         return _complain(_unreadable(path, error), UNREADABLE)
     _summary(layout, counted, as_json=as_json)
+    return READ
+
+
+def draft_file(path: Path, name: str, out: Path | None, directory: Path, *, now: datetime) -> int:
+    """Propose a layout for an export that nobody has described; 0 when it passes the check.
+
+    The layout goes to ``out`` or standard output, what is to be said about it to standard error.
+    """
+    try:
+        places = DirectoryFolder.read(directory)
+    except (OSError, ValueError, KeyError, TypeError):
+        return _complain(f"{directory} is no folder with directory.json and places.csv", MISUSED)
+    try:
+        made = draft(sample(path), name, places)
+    except (FileError, OSError) as error:
+        return _complain(_unreadable(path, error), UNREADABLE)
+    text = json.dumps(made.layout, ensure_ascii=False, indent=2) + "\n"
+    if out is None:
+        typer.echo(text, nl=False)
+    else:
+        out.write_text(text, encoding="utf-8")
+    for column, use in made.uses.items():
+        typer.echo(f"  {column}: {use or 'not understood; left out'}", err=True)
+    for what in made.left:
+        typer.echo(f"to fill: {what}", err=True)
+    try:
+        layout = checked(made.layout)
+    except LayoutError as error:
+        for _, said in error.faults:
+            typer.echo(f"to mend: {said}", err=True)
+        return MISUSED
+    counted = Counter(dict.fromkeys(_OUTCOMES, 0))
+    with path.open("rb") as file:
+        for outcome in Trial(layout, places, now).run(file):
+            counted[outcome.outcome] += 1
+    told = ", ".join(f"{counted[each]} {each}" for each in _OUTCOMES)
+    typer.echo(
+        f"the draft passes the check; as it stands: {counted.total()} rows: {told}", err=True
+    )
     return READ
 
 

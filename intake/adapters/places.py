@@ -45,6 +45,14 @@ class DirectoryFolder:
         """An organisation by its code."""
         return self._organisations.get(code)
 
+    def organisations_named(self, text: str) -> list[str]:
+        """Codes of the organisations of whose name this is the whole or the end."""
+        return [
+            code
+            for code, each in self._organisations.items()
+            if str(each.get("name_zh") or "").endswith(text)
+        ]
+
     def place(self, code: str) -> dict[str, Any] | None:
         """A place by its 12 or 15 digits."""
         return self._places.get(code)

@@ -1,11 +1,11 @@
 """The drop folder: a connection's exports and lists as files, results beside them.
 
 ``<folder>/<connection>/NAME`` is taken when it has lain still for a while (a file that is renamed
-into the folder when it is whole has), moved to ``working/``, sealed and run like an upload, and moved
-to ``done/`` with ``NAME.result.ndjson`` and ``NAME.refused.<ending>`` beside it. Files that begin
-with a dot or end in ``.part`` or ``.tmp`` are left alone. A name that begins with ``reconcile`` is a
-list to be held against ours. The database remembers each name: whatever line a process dies on, the
-next round goes on from what it finds, and no file is run twice.
+into the folder when it is whole has), moved to ``working/``, sealed and run like an upload, and
+moved to ``done/`` with ``NAME.result.ndjson`` and ``NAME.refused.<ending>`` beside it. Files that
+begin with a dot or end in ``.part`` or ``.tmp`` are left alone. A name that begins with
+``reconcile`` is a list to be held against ours. The database remembers each name: whatever line a
+process dies on, the next round goes on from what it finds, and no file is run twice.
 """
 
 import asyncio
@@ -43,7 +43,7 @@ _LIST: Final = re.compile(r"reconcile.*\.(csv|ndjson)\Z", re.IGNORECASE)
 
 
 async def look(runtime: "Runtime") -> int:
-    """Every connection's folder: give back what is done, take up what lies there; how many files."""
+    """Every connection's folder: take up what lies there, give back what is done; how many."""
     settings: Any = runtime.settings
     root: Path | None = settings.drop_dir
     if root is None:

@@ -1,8 +1,8 @@
 """The importer: reads a run's file in a stream and registers its rows, batch by batch.
 
 A batch is one transaction: referrals, events, audit, results and the run's own figures stand or
-fall together, behind a fence (``repository.advance``). Whoever goes on after a crash begins at the first
-row that is not counted; every row is done exactly once.
+fall together, behind a fence (``repository.advance``). Whoever goes on after a crash begins at the
+first row that is not counted; every row is done exactly once.
 """
 
 import asyncio

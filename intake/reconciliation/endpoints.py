@@ -15,7 +15,7 @@ from services.errors import CursorInvalid, NotFound, TooLarge, Unavailable, Unsu
 from services.http import Reader, requires, runtime_of
 from services.paging import Items, Paging
 from services.problem import problems
-from services.unit_of_work import Actor
+from services.unit_of_work import Actor, UnitOfWork
 
 router = APIRouter()
 _LISTS: Final = ("csv", "ndjson")
@@ -73,7 +73,14 @@ async def reconcile(
             received_until=received_until,
         )
         response.headers["Location"] = f"/v1/reconciliations/{made}"
-        return await repository.own(uow, AgencyScope(caller), made)
+        return await _own(uow, caller, made)
+
+
+async def _own(uow: UnitOfWork, caller: Caller, reconciliation_id: UUID) -> dict[str, Any]:
+    found = await repository.own(uow, AgencyScope(caller), reconciliation_id)
+    if found is None:
+        raise NotFound()
+    return dict(found)
 
 
 @router.get(
@@ -107,10 +114,7 @@ async def read_reconciliation(
     reconciliation_id: UUID, caller: Annotated[Caller, requires("referral:read")], uow: Reader
 ) -> Any:
     """What was found, by kind."""
-    found = await repository.own(uow, AgencyScope(caller), reconciliation_id)
-    if found is None:
-        raise NotFound()
-    return found
+    return await _own(uow, caller, reconciliation_id)
 
 
 @router.get(
@@ -127,8 +131,7 @@ async def list_differences(
     kind: Annotated[schemas.Kind | None, Query()] = None,
 ) -> Any:
     """Each with what mends it, on which side."""
-    if await repository.own(uow, AgencyScope(caller), reconciliation_id) is None:
-        raise NotFound()
+    await _own(uow, caller, reconciliation_id)
     filters = {"reconciliation_id": str(reconciliation_id), "kind": kind}
     after = page.after(filters)
     if after is not None and (len(after) != 1 or not isinstance(after[0], int)):

@@ -30,7 +30,7 @@ WITH theirs AS MATERIALIZED (
   WHERE state <> our_state
   UNION ALL
   SELECT 'other_place', line, reference, referral_id, place, our_place FROM met
-  WHERE place <> our_place AND left(place, 12) <> our_place
+  WHERE left(place, 12) <> left(our_place, 12)
   UNION ALL
   SELECT 'unknown_there', NULL, r.reference, r.referral_id, NULL, c.state
   FROM referral r JOIN case_file c USING (case_id)

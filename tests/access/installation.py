@@ -209,7 +209,7 @@ class Installation:
             path,
             headers=sent,
             params=params,
-            **(content if method == "POST" else {}),
+            **(content if method in ("POST", "PUT") else {}),
         )
         self.answers += 1
         name = contract.name_of(method, path)

@@ -1,5 +1,6 @@
 """One request per operation, about one scene: what the matrix sends in every standing."""
 
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -9,6 +10,7 @@ from services.clock import wire
 from services.ids import new_id
 from tests.access.installation import code_of
 from tests.access.scenes import Scene
+from tests.architecture.source import ROOT
 
 
 @dataclass(frozen=True)
@@ -75,6 +77,12 @@ def _post(path: str, body: Any = None, *, version: int | None = None) -> Callabl
     return ask
 
 
+def _layout() -> Any:
+    """The hotline's mapping file, as a connection's own."""
+    file = ROOT / "intake/data/layouts/hotline_12345.json"
+    return json.loads(file.read_text("utf-8"))
+
+
 STALE = 999_999  # a version nobody has: who may act is told that it is stale, and nothing changes
 
 REQUESTS: dict[str, Callable[[About], Asked]] = {
@@ -90,6 +98,26 @@ REQUESTS: dict[str, Callable[[About], Asked]] = {
         "/v1/referrals/{referral_id}/corrections",
         {"reason": "错字", "changes": [{"pointer": "/title", "value": "更正"}]},
         version=STALE,
+    ),
+    "POST /v1/imports": lambda it: Asked("/v1/imports", {"数据": []}),
+    "GET /v1/imports": _list("/v1/imports", "import_id"),
+    "GET /v1/imports/{import_id}": _get("/v1/imports/{import_id}"),
+    "GET /v1/imports/{import_id}/rows": _get("/v1/imports/{import_id}/rows"),
+    "GET /v1/imports/{import_id}/refused": _get(
+        "/v1/imports/{import_id}/refused", purpose="handling"
+    ),
+    "POST /v1/imports/{import_id}/runs": _post("/v1/imports/{import_id}/runs"),
+    "POST /v1/imports/{import_id}/cancellations": _post("/v1/imports/{import_id}/cancellations"),
+    "GET /v1/layouts": _get("/v1/layouts"),
+    "GET /v1/layouts/{name}": _get("/v1/layouts/hotline_12345"),
+    "PUT /v1/layouts/{name}": lambda it: Asked("/v1/layouts/hotline_12345", _layout()),
+    "POST /v1/reconciliations": lambda it: Asked(
+        "/v1/reconciliations", {"编号": "X"}, headers={"Content-Type": "application/x-ndjson"}
+    ),
+    "GET /v1/reconciliations": _list("/v1/reconciliations", "reconciliation_id"),
+    "GET /v1/reconciliations/{reconciliation_id}": _get("/v1/reconciliations/{reconciliation_id}"),
+    "GET /v1/reconciliations/{reconciliation_id}/differences": _get(
+        "/v1/reconciliations/{reconciliation_id}/differences"
     ),
     "GET /v1/cases": _list("/v1/cases", "case_id"),
     "GET /v1/cases/{case_id}": _get("/v1/cases/{case_id}"),

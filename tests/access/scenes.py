@@ -10,6 +10,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
+from intake.imports.pool import Here
+from intake.imports.working import Importer
 from mediation.confirmation import repository as confirmations
 from routing import repository as routing_repository
 from routing.handlers import offering
@@ -102,8 +104,35 @@ class Maker:
             headers={},
         )
         scene.party_token = {"Authorization": f"Bearer {token['access_token']}"}
+        await self._upload(scene, head)
         await self.it.settle()
         return scene
+
+    async def _upload(self, scene: Scene, head: dict[str, str]) -> None:
+        """An export that was tried, and a list that was held against ours."""
+        tried = await self.it.ok(
+            "intake",
+            "POST",
+            "/v1/imports",
+            {"数据": []},
+            headers=head,
+            key=False,
+            mode="dry_run",
+            layout="hotline_12345",
+        )
+        scene.ids["import_id"] = tried["import_id"]
+        importer = Importer(self.it.runtimes["intake"], Here(self.it.runtimes["intake"]))
+        await importer.work_off()
+        await importer.close()
+        listed = await self.it.ok(
+            "intake",
+            "POST",
+            "/v1/reconciliations",
+            {"编号": "X"},
+            headers={**head, "Content-Type": "application/x-ndjson"},
+            key=False,
+        )
+        scene.ids["reconciliation_id"] = listed["reconciliation_id"]
 
     async def offer(self, scene: Scene) -> None:
         """The coordinator sends the case to the scene's handler."""

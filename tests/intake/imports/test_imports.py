@@ -65,9 +65,7 @@ async def _stored(intake: Intake, reference: str) -> dict[str, Any]:
     """What every table holds of a referral's case, without ids, instants and sealed bytes."""
     db = await asyncpg.connect(intake.superuser_url)
     try:
-        case_id, referral_id = await db.fetchrow(
-            "SELECT case_id, referral_id FROM referral WHERE reference = $1", reference
-        )
+        case_id = await db.fetchval("SELECT case_id FROM referral WHERE reference = $1", reference)
         names = [
             row["table_name"]
             for row in await db.fetch(
