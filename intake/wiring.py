@@ -6,13 +6,16 @@ from fastapi import APIRouter
 
 from intake import commands, repository
 from intake.consumers import CONSUMES
+from intake.doors.endpoints import router as doors
 from intake.endpoints import router as front_door
 from intake.gates.endpoints import router as gates
+from intake.incidents.endpoints import router as incidents
 from intake.keys import publish_keys
 from intake.matters.endpoints import router as matters
 from intake.matters.handlers import deliver
 from intake.notices.endpoints import router as notices
 from intake.places.endpoints import router as places
+from intake.rounds.endpoints import router as rounds
 from intake.settings import IntakeSettings
 from services.service import Loop, Schema, Service
 
@@ -49,11 +52,14 @@ _ADVICE = {
 
 # Each room's endpoints, one line each.
 ROOMS: Final = (
+    gates,  # before the front door: /v1/referrals/checks
     front_door,
-    gates,
     matters,
     notices,
     places,
+    doors,
+    rounds,
+    incidents,
 )
 
 
@@ -65,9 +71,12 @@ def _router() -> APIRouter:
 
 
 def _schema() -> Schema:
+    import intake.doors.tables
     import intake.gates.tables
+    import intake.incidents.tables
     import intake.matters.tables
-    import intake.notices.tables  # noqa: F401
+    import intake.notices.tables
+    import intake.rounds.tables  # noqa: F401
     from intake.tables import EXTRA_DDL, METADATA
 
     return Schema(METADATA, EXTRA_DDL)

@@ -178,6 +178,24 @@ def upgrade() -> None:
         comment="How far each case of each source has been handled",
     )
     op.create_table(
+        "incident",
+        sa.Column("incident_id", sa.UUID(), nullable=False),
+        sa.Column("organisation", sa.Text(), nullable=False),
+        sa.Column("accident_number", sa.Text(), nullable=False),
+        sa.Column("normal_number", sa.Text(), nullable=False),
+        sa.Column(
+            "recorded_at",
+            sa.DateTime(timezone=True),
+            server_default=sa.text("now()"),
+            nullable=False,
+        ),
+        sa.PrimaryKeyConstraint("incident_id", name=op.f("pk_incident")),
+        sa.UniqueConstraint(
+            "organisation", "normal_number", name=op.f("uq_incident_organisation_normal_number")
+        ),
+        comment="One accident under the number of the body that deals with it",
+    )
+    op.create_table(
         "job",
         sa.Column("id", sa.UUID(), nullable=False),
         sa.Column("kind", sa.Text(), nullable=False),
@@ -438,6 +456,30 @@ def upgrade() -> None:
         "ix_refusal_reviewers", "refusal", ["reviewers"], unique=False, postgresql_using="gin"
     )
     op.create_table(
+        "round",
+        sa.Column("round_id", sa.UUID(), nullable=False),
+        sa.Column("organisation", sa.Text(), nullable=False),
+        sa.Column("place", sa.Text(), nullable=False),
+        sa.Column("level", sa.Text(), nullable=False),
+        sa.Column("began_on", sa.Date(), nullable=False),
+        sa.Column("ended_on", sa.Date(), nullable=False),
+        sa.Column("nothing_found", sa.Boolean(), nullable=False, comment="said, not left out"),
+        sa.Column("acted_by", sa.Text(), nullable=True),
+        sa.Column(
+            "recorded_at",
+            sa.DateTime(timezone=True),
+            server_default=sa.text("now()"),
+            nullable=False,
+        ),
+        sa.CheckConstraint("level IN ('village', 'town', 'county')", name=op.f("ck_round_level")),
+        sa.CheckConstraint("began_on <= ended_on", name=op.f("ck_round_ended_on")),
+        sa.PrimaryKeyConstraint("round_id", name=op.f("pk_round")),
+        comment="That a body looked for disputes in a place, and whether it found any",
+    )
+    op.create_index(
+        "ix_round_organisation_place", "round", ["organisation", "place", "ended_on"], unique=False
+    )
+    op.create_table(
         "assignment",
         sa.Column("assignment_id", sa.UUID(), nullable=False),
         sa.Column("case_id", sa.UUID(), nullable=False),
@@ -515,6 +557,28 @@ def upgrade() -> None:
         comment="Cases of one source that share a party by identity: suggested, never joined",
     )
     op.create_table(
+        "finding",
+        sa.Column("finding_id", sa.UUID(), nullable=False),
+        sa.Column("round_id", sa.UUID(), nullable=False),
+        sa.Column("organisation", sa.Text(), nullable=False),
+        sa.Column("place", sa.Text(), nullable=False),
+        sa.Column("cause", sa.Text(), nullable=False),
+        sa.Column("case_id", sa.UUID(), nullable=True),
+        sa.Column(
+            "recorded_at",
+            sa.DateTime(timezone=True),
+            server_default=sa.text("now()"),
+            nullable=False,
+        ),
+        sa.ForeignKeyConstraint(
+            ["case_id"], ["case_file.case_id"], name=op.f("fk_finding_case_id")
+        ),
+        sa.ForeignKeyConstraint(["round_id"], ["round.round_id"], name=op.f("fk_finding_round_id")),
+        sa.PrimaryKeyConstraint("finding_id", name=op.f("pk_finding")),
+        comment="A place and a cause; it names nobody until a party is willing",
+    )
+    op.create_index("ix_finding_round_id", "finding", ["round_id"], unique=False)
+    op.create_table(
         "holding",
         sa.Column("id", sa.BigInteger(), sa.Identity(always=True), nullable=False),
         sa.Column("case_id", sa.UUID(), nullable=False),
@@ -535,6 +599,45 @@ def upgrade() -> None:
         comment="Everybody who answered for the case, from when, on what ground",
     )
     op.create_index("ix_holding_case_id", "holding", ["case_id", "id"], unique=False)
+    op.create_table(
+        "incident_case",
+        sa.Column("case_id", sa.UUID(), nullable=False),
+        sa.Column("incident_id", sa.UUID(), nullable=False),
+        sa.Column(
+            "recorded_at",
+            sa.DateTime(timezone=True),
+            server_default=sa.text("now()"),
+            nullable=False,
+        ),
+        sa.ForeignKeyConstraint(
+            ["case_id"], ["case_file.case_id"], name=op.f("fk_incident_case_case_id")
+        ),
+        sa.ForeignKeyConstraint(
+            ["incident_id"], ["incident.incident_id"], name=op.f("fk_incident_case_incident_id")
+        ),
+        sa.PrimaryKeyConstraint("case_id", name=op.f("pk_incident_case")),
+        comment="The cases of an incident; none of them knows of the others",
+    )
+    op.create_table(
+        "incident_document",
+        sa.Column("incident_id", sa.UUID(), nullable=False),
+        sa.Column("sha256", sa.Text(), nullable=False),
+        sa.Column("size_bytes", sa.BigInteger(), nullable=False),
+        sa.Column("media_type", sa.Text(), nullable=False),
+        sa.Column(
+            "recorded_at",
+            sa.DateTime(timezone=True),
+            server_default=sa.text("now()"),
+            nullable=False,
+        ),
+        sa.CheckConstraint("sha256 ~ '^[0-9a-f]{64}$'", name=op.f("ck_incident_document_sha256")),
+        sa.CheckConstraint("size_bytes > 0", name=op.f("ck_incident_document_size_bytes")),
+        sa.ForeignKeyConstraint(
+            ["incident_id"], ["incident.incident_id"], name=op.f("fk_incident_document_incident_id")
+        ),
+        sa.PrimaryKeyConstraint("incident_id", "sha256", name=op.f("pk_incident_document")),
+        comment="Evidence of the happening, kept once for all its cases",
+    )
     op.create_table(
         "matter",
         sa.Column("matter_id", sa.UUID(), nullable=False),
@@ -678,6 +781,35 @@ def upgrade() -> None:
         comment="What another desk decided about a refusal, once",
     )
     op.create_table(
+        "supplement",
+        sa.Column("supplement_id", sa.UUID(), nullable=False),
+        sa.Column("case_id", sa.UUID(), nullable=False),
+        sa.Column("organisation", sa.Text(), nullable=False),
+        sa.Column("kind", sa.Text(), nullable=False),
+        sa.Column("reference", sa.Text(), nullable=True),
+        sa.Column("mandate_id", sa.UUID(), nullable=True, comment="the mandate it was given under"),
+        sa.Column("kek_id", sa.Text(), nullable=False),
+        sa.Column("wrapped_key", postgresql.BYTEA(), nullable=False),
+        sa.Column("text", postgresql.BYTEA(), nullable=True, comment="sealed: what was added"),
+        sa.Column("acted_by", sa.Text(), nullable=True),
+        sa.Column("received_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column(
+            "recorded_at",
+            sa.DateTime(timezone=True),
+            server_default=sa.text("now()"),
+            nullable=False,
+        ),
+        sa.CheckConstraint(
+            "kind IN ('supplement', 'repeat_call')", name=op.f("ck_supplement_kind")
+        ),
+        sa.ForeignKeyConstraint(
+            ["case_id"], ["case_file.case_id"], name=op.f("fk_supplement_case_id")
+        ),
+        sa.PrimaryKeyConstraint("supplement_id", name=op.f("pk_supplement")),
+        comment="What was added to a case, and that somebody called again; changes no order",
+    )
+    op.create_index("ix_supplement_case_id", "supplement", ["case_id"], unique=False)
+    op.create_table(
         "timeline_entry",
         sa.Column("event_id", sa.UUID(), nullable=False),
         sa.Column("case_id", sa.UUID(), nullable=False),
@@ -699,6 +831,54 @@ def upgrade() -> None:
         comment="What the other services said happened; intake's own events are in its outbox",
     )
     op.create_index("ix_timeline_entry_case_id", "timeline_entry", ["case_id"], unique=False)
+    op.create_table(
+        "counter_entry",
+        sa.Column("referral_id", sa.UUID(), nullable=False),
+        sa.Column("case_id", sa.UUID(), nullable=False),
+        sa.Column("organisation", sa.Text(), nullable=False),
+        sa.Column("late", sa.Boolean(), nullable=False),
+        sa.Column(
+            "overdue", sa.Boolean(), nullable=False, comment="a period was over when it came in"
+        ),
+        sa.Column(
+            "second_person",
+            sa.Text(),
+            nullable=True,
+            comment="staff id of who stands for a late entry too",
+        ),
+        sa.Column("paper_number", sa.Text(), nullable=True),
+        sa.Column("kek_id", sa.Text(), nullable=True),
+        sa.Column("wrapped_key", postgresql.BYTEA(), nullable=True),
+        sa.Column(
+            "reason", postgresql.BYTEA(), nullable=True, comment="sealed: why it was entered late"
+        ),
+        sa.Column("acted_by", sa.Text(), nullable=True),
+        sa.Column("received_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column(
+            "recorded_at",
+            sa.DateTime(timezone=True),
+            server_default=sa.text("now()"),
+            nullable=False,
+        ),
+        sa.CheckConstraint(
+            "NOT late OR (reason IS NOT NULL AND second_person IS NOT NULL)",
+            name=op.f("ck_counter_entry_late"),
+        ),
+        sa.ForeignKeyConstraint(
+            ["case_id"], ["case_file.case_id"], name=op.f("fk_counter_entry_case_id")
+        ),
+        sa.ForeignKeyConstraint(
+            ["referral_id"], ["referral.referral_id"], name=op.f("fk_counter_entry_referral_id")
+        ),
+        sa.PrimaryKeyConstraint("referral_id", name=op.f("pk_counter_entry")),
+        comment="A quick form at a desk: late or not, on paper or not",
+    )
+    op.create_index(
+        "ix_counter_entry_organisation_recorded_at",
+        "counter_entry",
+        ["organisation", "recorded_at"],
+        unique=False,
+    )
     op.create_table(
         "document",
         sa.Column("referral_id", sa.UUID(), nullable=False),
@@ -814,6 +994,36 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("referral_id", "version", name=op.f("pk_referral_version")),
         comment="The history of corrections: one row per replaced version",
     )
+    op.create_table(
+        "mandate",
+        sa.Column("mandate_id", sa.UUID(), nullable=False),
+        sa.Column("case_id", sa.UUID(), nullable=False),
+        sa.Column("party_id", sa.UUID(), nullable=False),
+        sa.Column("organisation", sa.Text(), nullable=False, comment="who recorded it"),
+        sa.Column("form", sa.Text(), nullable=False),
+        sa.Column("kek_id", sa.Text(), nullable=False),
+        sa.Column("wrapped_key", postgresql.BYTEA(), nullable=False),
+        sa.Column(
+            "agent", postgresql.BYTEA(), nullable=False, comment="sealed: who files for the party"
+        ),
+        sa.Column("revoked_told_by", sa.Text(), nullable=True),
+        sa.Column("given_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("revoked_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column(
+            "recorded_at",
+            sa.DateTime(timezone=True),
+            server_default=sa.text("now()"),
+            nullable=False,
+        ),
+        sa.CheckConstraint("form IN ('written', 'oral_recorded')", name=op.f("ck_mandate_form")),
+        sa.ForeignKeyConstraint(
+            ["case_id"], ["case_file.case_id"], name=op.f("fk_mandate_case_id")
+        ),
+        sa.ForeignKeyConstraint(["party_id"], ["party.party_id"], name=op.f("fk_mandate_party_id")),
+        sa.PrimaryKeyConstraint("mandate_id", name=op.f("pk_mandate")),
+        comment="Somebody files for a party (代办); revoked by one call",
+    )
+    op.create_index("ix_mandate_case_id", "mandate", ["case_id"], unique=False)
     op.create_table(
         "party_vault",
         sa.Column("party_id", sa.UUID(), nullable=False),
