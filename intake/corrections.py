@@ -15,9 +15,12 @@ from intake.handlers import (
     fault,
     organisation_of,
     seal_party,
+    travelling_party,
     vault_fields,
 )
 from intake.keys import Keys, keys_of
+from intake.lane_facts import civil_loss_only
+from intake.legal_context import travelling
 from intake.model import PartyFacts, Referral
 from intake.parties import handlers as acting
 from intake.referral_document import opened
@@ -133,7 +136,9 @@ async def _write(
     joint = facts.joint_sessions and "no_joint_session" not in await consequences_of_case(
         uow, case_id
     )
-    await repository.correct_case(uow, case_id, facts, joint_sessions=joint)
+    await repository.correct_case(
+        uow, case_id, facts, travelling(facts.legal_context), joint_sessions=joint
+    )
     if facts.document["documents"] != before["documents"]:
         await repository.replace_documents(uow, case_id, referral_id, list(facts.documents))
     await _correct_parties(row, before, facts, keys, uow)
@@ -149,9 +154,16 @@ async def _write(
         ),
         occurred_at=at,
     )
-    if joint != case["joint_sessions"]:
+    only = civil_loss_only(facts.legal_context)
+    was = bool(case["legal_context"].get("civil_loss_only"))
+    if joint != case["joint_sessions"] or only != was:
         uow.emit(
-            HandlingConstraintsChanged(case_id=case_id, joint_sessions=joint, changed_at=uow.now)
+            HandlingConstraintsChanged(
+                case_id=case_id,
+                joint_sessions=joint,
+                civil_loss_only=only if only != was else None,
+                changed_at=uow.now,
+            )
         )
     uow.audit("referral.corrected", case_id=case_id, subject=str(referral_id))
     return Corrected(
@@ -174,6 +186,7 @@ async def _correct_parties(
     for party in facts.parties:
         if old.get(party.ref) == new[party.ref]:
             continue
+        new_party = None
         if party.ref in stored:
             changed = tuple(
                 sorted(
@@ -191,12 +204,16 @@ async def _correct_parties(
             await repository.add_party(
                 uow, row["case_id"], row["referral_id"], row["organisation"], added
             )
-            party_id, changed = added["party_id"], ("added",)
+            party_id, changed, new_party = added["party_id"], ("added",), travelling_party(added)
             ids[party.ref] = party_id
             await acting.add_named(uow, keys, row["case_id"], facts, ids, frozenset({party.ref}))
         uow.emit(
             PartyChanged(
-                case_id=row["case_id"], party_id=party_id, changed=changed, changed_at=uow.now
+                case_id=row["case_id"],
+                party_id=party_id,
+                changed=changed,
+                added=new_party,
+                changed_at=uow.now,
             )
         )
 

@@ -10,6 +10,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
 
+from intake.lane_facts import civil_loss_only
+
 FILE: Final = Path(__file__).parent / "data" / "legal_context.json"
 _DAY: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}\Z")
 _CODE: Final = re.compile(r"[0-9]{6}-[A-Z]{2}-[0-9]{4}\Z")
@@ -23,12 +25,18 @@ def allowed() -> dict[str, Any]:
 
 
 def travelling(context: dict[str, Any]) -> dict[str, Any]:
-    """The members that may travel, each in its form; the rest stays in the sealed referral."""
-    return {
+    """The members that may travel, each in its form; the rest stays in the sealed referral.
+
+    A classification by the police never travels; that only civil loss may be mediated does.
+    """
+    found = {
         name: context[name]
         for name, form in allowed().items()
         if name in context and _fits(context[name], form)
     }
+    if civil_loss_only(context):
+        found["civil_loss_only"] = True
+    return found
 
 
 def _fits(value: Any, form: Any) -> bool:

@@ -102,6 +102,10 @@ MESSAGES: Final[dict[str, str]] = {
     " entered.",
     "mode_not_of_lane": "委派、委托与通道不符。/ The mode is not that of the lane"
     " (法释〔2016〕14号 1).",
+    "classification_undetermined": "民警尚未定性：可以登记，只就民事损害调解。/ Not classified yet:"
+    " registered, and mediated only on civil loss.",
+    "injury_result_missing": "伤情鉴定已有结果，但未写明。/ The appraisal has a result, which"
+    " is not given.",
     "filed_before_accepted": "立案不会早于受理。/ A case is not filed before it is accepted.",
     "superior_same": "上级不是来件机构自己。/ The superior is not the sender itself.",
     "place_county_desk": "地址不明确，已交县级中心。/ The address is not clear: it goes to"

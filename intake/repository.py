@@ -270,13 +270,18 @@ async def referral_history(uow: UnitOfWork, referral_id: UUID) -> list[Row]:
 
 
 async def correct_case(
-    uow: UnitOfWork, case_id: UUID, facts: Referral, *, joint_sessions: bool
+    uow: UnitOfWork,
+    case_id: UUID,
+    facts: Referral,
+    legal_context: dict[str, Any],
+    *,
+    joint_sessions: bool,
 ) -> None:
     """Bring the case's own columns to the corrected referral."""
     await uow.db.execute(
         """UPDATE case_file SET dispute_type = $2, dispute_subtype = $3, place = $4, claim_fen = $5,
              joint_sessions = $6, requested_within = $7, preferred_mode = $8, occurred_at = $9,
-             occurred_until = $10, version = version + 1
+             occurred_until = $10, legal_context = $11, version = version + 1
            WHERE case_id = $1""",
         case_id,
         facts.dispute_type,
@@ -288,6 +293,7 @@ async def correct_case(
         facts.preferred_mode,
         facts.occurred_at,
         facts.occurred_until,
+        legal_context,
     )
 
 

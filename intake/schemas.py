@@ -219,6 +219,9 @@ class CaseView(CaseItem):
     referral_id: UUID
     channel: str
     joint_sessions: bool
+    civil_loss_only: bool = Field(
+        description="The police have not classified it yet: only civil loss may be mediated"
+    )
     occurred_at: Instant | None
     occurred_until: Instant | None
     request_made_at: Instant | None

@@ -16,7 +16,7 @@ from typing import Any, Final
 
 import jsonschema_rs
 
-from intake import identity, phones
+from intake import identity, lane_facts, phones
 from intake.messages import message
 from intake.model import Directory, PartyFacts, Referral, Verdict
 from intake.parties import rules as parties
@@ -315,6 +315,15 @@ class _Rules:
         self._refs()
         self._two_sides()
         self._court_pre_consent()
+        self._lane_facts()
+
+    def _lane_facts(self) -> None:
+        found = lane_facts.faults(self.document, self.directory, self._instant, self.received_at)
+        for pointer, code in found:
+            if pointer not in self.broken:
+                self.refuse(pointer, code)
+        for pointer, code in lane_facts.doubts(self.document):
+            self.doubt(pointer, code)
 
     def refuse(self, pointer: str, code: str) -> None:
         """Add an error."""

@@ -74,6 +74,7 @@ async def case_view(uow: UnitOfWork, case_id: UUID, organisation: str, held: set
         **dict(case),
         "reference": await repository.own_reference(uow, case_id, organisation),
         "your_roles": sorted(held),
+        "civil_loss_only": bool(case["legal_context"].get("civil_loss_only")),
         "due": _plain(due(deadlines)),
         "next_act": next_act(case, assignments),
         "holders": [holder_view(row) for row in holders],

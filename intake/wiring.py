@@ -7,9 +7,11 @@ from fastapi import APIRouter
 
 from intake import commands, repository
 from intake.consumers import CONSUMES
+from intake.doors.endpoints import router as doors
 from intake.endpoints import router as front_door
 from intake.gates.endpoints import router as gates
 from intake.imports import wiring as imports
+from intake.incidents.endpoints import router as incidents
 from intake.keys import publish_keys
 from intake.matters.endpoints import router as matters
 from intake.matters.handlers import deliver
@@ -17,6 +19,7 @@ from intake.notices.endpoints import router as notices
 from intake.parties.endpoints import router as parties
 from intake.places.endpoints import router as places
 from intake.reconciliation.endpoints import router as reconciliation
+from intake.rounds.endpoints import router as rounds
 from intake.safety import repository as safety
 from intake.safety.endpoints import router as safety_screen
 from intake.settings import IntakeSettings
@@ -62,9 +65,10 @@ _ADVICE = {
 
 # Each room's endpoints, one line each.
 ROOMS: Final = (
+    gates,  # before the front door: /v1/referrals/checks
     front_door,
-    gates,
     imports.router,
+    incidents,
     matters,
     notices,
     parties,
@@ -73,10 +77,23 @@ ROOMS: Final = (
     safety_screen,
     tracking,
     page,
+    doors,
+    rounds,
+    incidents,
 )
 ROOMS_WITH_TABLES: Final = (
-    "gates", "imports", "matters", "notices", "parties", "reconciliation", "safety", "tracking",
-)  # fmt: skip
+    "doors",
+    "gates",
+    "imports",
+    "incidents",
+    "matters",
+    "notices",
+    "parties",
+    "reconciliation",
+    "rounds",
+    "safety",
+    "tracking",
+)
 
 
 def _router() -> APIRouter:

@@ -101,8 +101,11 @@ async def follow_lane(event: Received[CaseLaneChanged], uow: UnitOfWork) -> None
 
 
 async def refresh_party_sheet(event: Received[PartyChanged], uow: UnitOfWork) -> None:
-    """Have the party sheet fetched anew, for whoever holds the case."""
+    """Have the party sheet fetched anew; a party that was named only later joins the copy."""
     if await _known(event.case_id, uow):
+        if event.data.added is not None:
+            party = event.data.added.model_dump(mode="json")
+            await proceeding_rows.add_party(uow.db, event.case_id, party)
         await _fetch_sheet(event, uow)
 
 

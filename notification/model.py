@@ -99,6 +99,12 @@ def _corrected(copy: CaseCopy, e: intake.CaseCorrected) -> CaseCopy:
     )
 
 
+def _party_changed(copy: CaseCopy, e: intake.PartyChanged) -> CaseCopy:
+    if e.added is None or str(e.party_id) in {p["party_id"] for p in copy.parties}:
+        return copy
+    return replace(copy, parties=(*copy.parties, *_parties((e.added,))))
+
+
 def _party_left(copy: CaseCopy, e: intake.PartyLeft) -> CaseCopy:
     left = str(e.party_id)
     return replace(
@@ -198,6 +204,7 @@ _FOLDS: Final[Mapping[type[Event], Callable[[CaseCopy, Any], CaseCopy]]] = {
     intake.CaseReopened: _reopened,
     intake.CaseCorrected: _corrected,
     intake.CaseLaneChanged: lambda copy, e: replace(copy, lane=e.to_lane),
+    intake.PartyChanged: _party_changed,
     intake.PartyLeft: _party_left,
     intake.CaseClosed: lambda copy, e: replace(copy, state="closed", closed=True),
     routing.AssignmentOffered: _offered,

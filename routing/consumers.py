@@ -15,6 +15,7 @@ from services.events.intake import (
     CaseRegistered,
     CaseReopened,
     HandlingConstraintsChanged,
+    PartyChanged,
     PartyLeft,
     ReferralReceived,
 )
@@ -95,6 +96,12 @@ async def take_correction(received: Received[CaseCorrected], uow: UnitOfWork) ->
 async def let_leave(received: Received[PartyLeft], uow: UnitOfWork) -> None:
     """A party left: whoever is asked from now on is told of the others."""
     await turns.party_left(uow, received.data.case_id, received.data.party_id)
+
+
+async def take_party(received: Received[PartyChanged], uow: UnitOfWork) -> None:
+    """A party that was named only later."""
+    if received.data.added is not None:
+        await turns.party_added(uow, received.data.case_id, received.data.added)
 
 
 async def take_constraints(received: Received[HandlingConstraintsChanged], uow: UnitOfWork) -> None:
@@ -233,6 +240,7 @@ CONSUMES: Final[tuple[Subscription, ...]] = (
     on(CaseRegistered, route_registered),
     on(CaseReopened, after_writing(route_reopened)),
     on(CaseCorrected, after_writing(take_correction)),
+    on(PartyChanged, after_writing(take_party)),
     on(PartyLeft, after_writing(let_leave)),
     on(HandlingConstraintsChanged, after_writing(take_constraints)),
     on(AlertRaised, after_writing(raise_alert)),

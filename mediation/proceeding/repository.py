@@ -56,6 +56,18 @@ async def case_copy(db: asyncpg.Connection, case_id: UUID) -> Row:
     return row
 
 
+async def add_party(db: asyncpg.Connection, case_id: UUID, party: Mapping[str, Any]) -> None:
+    """Add a party to the copy of a case; once."""
+    await db.execute(
+        """UPDATE case_copy SET parties = parties || jsonb_build_array($2::jsonb)
+           WHERE case_id = $1
+             AND NOT parties @> jsonb_build_array(jsonb_build_object('party_id', $3::text))""",
+        case_id,
+        party,
+        party["party_id"],
+    )
+
+
 async def known(db: asyncpg.Connection, case_id: UUID) -> UUID | None:
     """The case's id when an offer has told of it."""
     found: UUID | None = await db.fetchval(

@@ -10,6 +10,7 @@ from routing.directory import kind_of
 from routing.handlers import clocks, offering
 from routing.repository import Row, Writes
 from services.events import lanes
+from services.events.envelope import Party
 from services.events.mediation import AgreementEffective, ConfirmationApplied, ObligationsChanged
 from services.events.routing import LinkageCancelled
 from services.unit_of_work import UnitOfWork
@@ -429,6 +430,16 @@ async def party_left(uow: UnitOfWork, case_id: UUID, party_id: UUID) -> None:
     rest = [p for p in case["facts"]["parties"] if p["party_id"] != str(party_id)]
     if {"applicant", "respondent"} <= {p["role"] for p in rest}:
         await corrected(uow, case_id, {"parties": rest})
+
+
+async def party_added(uow: UnitOfWork, case_id: UUID, party: Party) -> None:
+    """Somebody was named later: whoever is asked from now on is told, and conflicts are seen."""
+    await uow.lock_case(case_id)
+    case = await repository.case_of(uow.db, case_id)
+    if case is None:
+        return
+    known = [p for p in case["facts"]["parties"] if p["party_id"] != str(party.party_id)]
+    await corrected(uow, case_id, {"parties": [*known, party.model_dump(mode="json")]})
 
 
 async def lane_changed(uow: UnitOfWork, case_id: UUID, lane: str) -> None:

@@ -122,11 +122,28 @@ class CaseLaneChanged(Event):
     source="design.md 4",
 )
 class PartyChanged(Event):
-    """A party's data in the vault changed (what, never to what)."""
+    """A party's data in the vault changed (what, never to what); ``added``: it is a new one."""
 
     party_id: UUID
     changed: tuple[str, ...]
+    added: Party | None = None
     changed_at: Instant
+
+
+@event(
+    "liandiao.supplement.received.v1",
+    owner=OWNER,
+    audience=("source", "handler"),
+    emitted_when="something was added to a case by its source or handler, or somebody called again",
+    source="12345 order rules of the site; design.md 10",
+)
+class SupplementReceived(Event):
+    """A supplement or a repeat call was attached; it changes neither order nor state."""
+
+    supplement_id: UUID
+    kind: Literal["supplement", "repeat_call"]
+    organisation: Code
+    received_at: Instant
 
 
 @event(
@@ -153,13 +170,15 @@ class PartyLeft(Event):
     source="design.md 5",
 )
 class HandlingConstraintsChanged(Event):
-    """Whether people may be put into one room; never why.
+    """Whether people may be put into one room, and whether only civil loss may be mediated; never
+    why.
 
     ``shielded``: where a party can be found stays with intake; ``neutral_messages``: what is sent
     names neither matter nor place. Left out: as it was.
     """
 
     joint_sessions: bool
+    civil_loss_only: bool | None = None
     shielded: bool | None = None
     neutral_messages: bool | None = None
     changed_at: Instant

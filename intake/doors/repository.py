@@ -1,0 +1,103 @@
+"""All SQL of the doors."""
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from services.unit_of_work import UnitOfWork
+
+Row = Any
+
+
+async def add_entry(uow: UnitOfWork, **columns: Any) -> None:
+    """How a referral came through the door."""
+    names = [*columns, "acted_by", "recorded_at"]
+    places = ", ".join(f"${n}" for n in range(1, len(names) + 1))
+    await uow.db.execute(
+        f"INSERT INTO counter_entry ({', '.join(names)}) VALUES ({places})",
+        *columns.values(),
+        uow.actor.acted_by,
+        uow.now,
+    )
+
+
+async def own_entry(uow: UnitOfWork, organisation: str, referral_id: UUID) -> Row | None:
+    """The entry of a referral, for the desk that made it."""
+    return await uow.db.fetchrow(
+        "SELECT * FROM counter_entry WHERE referral_id = $1 AND organisation = $2",
+        referral_id,
+        organisation,
+    )
+
+
+async def counts(
+    uow: UnitOfWork, organisation: str, since: datetime, until: datetime
+) -> dict[str, int]:
+    """Entries of a time, how many were late, how many were overdue already."""
+    row = await uow.db.fetchrow(
+        """SELECT count(*) AS entries, count(*) FILTER (WHERE late) AS late,
+             count(*) FILTER (WHERE overdue) AS overdue
+           FROM counter_entry WHERE organisation = $1 AND recorded_at >= $2 AND recorded_at < $3""",
+        organisation,
+        since,
+        until,
+    )
+    return dict(row or {})
+
+
+async def add_supplement(uow: UnitOfWork, **columns: Any) -> None:
+    """Attach something to a case."""
+    names = [*columns, "acted_by", "recorded_at"]
+    places = ", ".join(f"${n}" for n in range(1, len(names) + 1))
+    await uow.db.execute(
+        f"INSERT INTO supplement ({', '.join(names)}) VALUES ({places})",
+        *columns.values(),
+        uow.actor.acted_by,
+        uow.now,
+    )
+
+
+async def supplements(uow: UnitOfWork, case_id: UUID) -> list[Row]:
+    """What was added to a case, oldest first; the caller has passed the gate."""
+    rows: list[Row] = await uow.db.fetch(
+        "SELECT * FROM supplement WHERE case_id = $1 ORDER BY supplement_id", case_id
+    )
+    return rows
+
+
+async def add_mandate(uow: UnitOfWork, **columns: Any) -> None:
+    """Somebody files for a party from now on."""
+    names = [*columns, "recorded_at"]
+    places = ", ".join(f"${n}" for n in range(1, len(names) + 1))
+    await uow.db.execute(
+        f"INSERT INTO mandate ({', '.join(names)}) VALUES ({places})",
+        *columns.values(),
+        uow.now,
+    )
+
+
+async def mandate(uow: UnitOfWork, mandate_id: UUID) -> Row | None:
+    """A mandate; the gate is its case's."""
+    return await uow.db.fetchrow("SELECT * FROM mandate WHERE mandate_id = $1", mandate_id)
+
+
+async def mandates_of(uow: UnitOfWork, case_id: UUID, party_id: UUID) -> list[Row]:
+    """Who may file for this party, oldest first."""
+    rows: list[Row] = await uow.db.fetch(
+        "SELECT * FROM mandate WHERE case_id = $1 AND party_id = $2 ORDER BY mandate_id",
+        case_id,
+        party_id,
+    )
+    return rows
+
+
+async def revoke(uow: UnitOfWork, mandate_id: UUID, *, at: datetime, told_by: str) -> Row:
+    """End a mandate; the first time stands."""
+    return await uow.db.fetchrow(
+        """UPDATE mandate SET revoked_at = coalesce(revoked_at, $2),
+             revoked_told_by = coalesce(revoked_told_by, $3)
+           WHERE mandate_id = $1 RETURNING *""",
+        mandate_id,
+        at,
+        told_by,
+    )

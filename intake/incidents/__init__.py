@@ -1,0 +1,1 @@
+"""One happening behind several cases: evidence once, files closed to each other."""
