@@ -808,6 +808,10 @@ ACCESS_ACTIONS: Final = (
     "representations.read",
     "screening.read",
     "alert.read",
+    "correction-requests.read",
+    "copy.made",
+    "receipt.read",
+    "sharing.consented",
 )
 
 

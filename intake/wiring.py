@@ -9,6 +9,8 @@ from intake.consumers import CONSUMES
 from intake.endpoints import router
 from intake.keys import publish_keys
 from intake.parties.endpoints import router as parties_router
+from intake.rights import erasing, keeping
+from intake.rights.endpoints import router as rights_router
 from intake.safety import repository as safety
 from intake.safety.endpoints import router as safety_router
 from intake.settings import IntakeSettings
@@ -53,17 +55,18 @@ _ADVICE = {
 def _router() -> APIRouter:
     """The endpoints of every room."""
     whole = APIRouter()
-    for room in (router, parties_router, safety_router):
+    for room in (router, parties_router, safety_router, rights_router):
         whole.include_router(room)
     return whole
 
 
 def _schema() -> Schema:
     from intake.parties.tables import EXTRA_DDL as PARTIES_DDL
+    from intake.rights.tables import EXTRA_DDL as RIGHTS_DDL
     from intake.safety.tables import EXTRA_DDL as SAFETY_DDL
     from intake.tables import EXTRA_DDL, METADATA
 
-    return Schema(METADATA, (*EXTRA_DDL, *PARTIES_DDL, *SAFETY_DDL))
+    return Schema(METADATA, (*EXTRA_DDL, *PARTIES_DDL, *SAFETY_DDL, *RIGHTS_DDL))
 
 
 INTAKE = Service(
@@ -81,7 +84,12 @@ INTAKE = Service(
         "case.leave": commands.leave,
     },
     answers_unknown_commands=True,
-    loops=(Loop("purge-receipt-tries", purge_tries, idle_seconds=300),),
+    jobs={erasing.FORGET: erasing.forget},
+    loops=(
+        Loop("purge-receipt-tries", purge_tries, idle_seconds=300),
+        Loop("intake.retention", keeping.sweep, idle_seconds=60),
+        Loop("intake.limitation", erasing.sweep_limitation, idle_seconds=300),
+    ),
     on_start=publish_keys,
     doctor=doctor,
 )

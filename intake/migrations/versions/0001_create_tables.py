@@ -431,6 +431,35 @@ def upgrade() -> None:
     )
     op.create_index("ix_holding_case_id", "holding", ["case_id", "id"], unique=False)
     op.create_table(
+        "legal_hold",
+        sa.Column("hold_id", sa.UUID(), nullable=False),
+        sa.Column("case_id", sa.UUID(), nullable=False),
+        sa.Column("ground", sa.Text(), nullable=False),
+        sa.Column("organisation", sa.Text(), nullable=True),
+        sa.Column("acted_by", sa.Text(), nullable=True),
+        sa.Column("lifted_by", sa.Text(), nullable=True),
+        sa.Column("lifted_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("occurred_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column(
+            "recorded_at",
+            sa.DateTime(timezone=True),
+            server_default=sa.text("now()"),
+            nullable=False,
+        ),
+        sa.ForeignKeyConstraint(
+            ["case_id"], ["case_file.case_id"], name=op.f("fk_legal_hold_case_id")
+        ),
+        sa.PrimaryKeyConstraint("hold_id", name=op.f("pk_legal_hold")),
+        comment="While it stands nothing of the file is erased, on any ground",
+    )
+    op.create_index(
+        "ix_legal_hold_standing",
+        "legal_hold",
+        ["case_id"],
+        unique=False,
+        postgresql_where=sa.text("lifted_at IS NULL"),
+    )
+    op.create_table(
         "referral",
         sa.Column("referral_id", sa.UUID(), nullable=False),
         sa.Column("case_id", sa.UUID(), nullable=False),
@@ -474,6 +503,37 @@ def upgrade() -> None:
         "referral",
         ["organisation", "referral_id"],
         unique=False,
+    )
+    op.create_table(
+        "retention",
+        sa.Column("case_id", sa.UUID(), nullable=False),
+        sa.Column("class", sa.Text(), nullable=False),
+        sa.Column("ground", sa.Text(), nullable=False),
+        sa.Column("keep_until", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("proposed", sa.Boolean(), server_default="false", nullable=False),
+        sa.Column("organisation", sa.Text(), nullable=True),
+        sa.Column("acted_by", sa.Text(), nullable=True),
+        sa.Column(
+            "recorded_at",
+            sa.DateTime(timezone=True),
+            server_default=sa.text("now()"),
+            nullable=False,
+        ),
+        sa.CheckConstraint(
+            "class IN ('short', 'long', 'permanent')", name=op.f("ck_retention_class")
+        ),
+        sa.ForeignKeyConstraint(
+            ["case_id"], ["case_file.case_id"], name=op.f("fk_retention_case_id")
+        ),
+        sa.PrimaryKeyConstraint("case_id", name=op.f("pk_retention")),
+        comment="How long a closed file is kept, by its class; no end: for ever, or open again",
+    )
+    op.create_index(
+        "ix_retention_due",
+        "retention",
+        ["keep_until"],
+        unique=False,
+        postgresql_where=sa.text("NOT proposed"),
     )
     op.create_table(
         "timeline_entry",
@@ -640,6 +700,133 @@ def upgrade() -> None:
         ["party_id", "kind"],
         unique=True,
         postgresql_where=sa.text("state IN ('raised', 'asked')"),
+    )
+    op.create_table(
+        "correction_request",
+        sa.Column("request_id", sa.UUID(), nullable=False),
+        sa.Column("case_id", sa.UUID(), nullable=False),
+        sa.Column("party_id", sa.UUID(), nullable=False),
+        sa.Column("member", sa.Text(), nullable=False),
+        sa.Column("state", sa.Text(), server_default="waiting", nullable=False),
+        sa.Column("kek_id", sa.Text(), nullable=False),
+        sa.Column("wrapped_key", postgresql.BYTEA(), nullable=False),
+        sa.Column("wish", postgresql.BYTEA(), nullable=False, comment="sealed: the value and why"),
+        sa.Column(
+            "answer", postgresql.BYTEA(), nullable=True, comment="sealed: why it was refused"
+        ),
+        sa.Column("organisation", sa.Text(), nullable=True),
+        sa.Column("acted_by", sa.Text(), nullable=True),
+        sa.Column("decided_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("occurred_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column(
+            "recorded_at",
+            sa.DateTime(timezone=True),
+            server_default=sa.text("now()"),
+            nullable=False,
+        ),
+        sa.CheckConstraint(
+            "(state = 'waiting') = (decided_at IS NULL)", name=op.f("ck_correction_request_decided")
+        ),
+        sa.CheckConstraint(
+            "member IN ('name', 'phone', 'address', 'birth_date', 'gender', 'id')",
+            name=op.f("ck_correction_request_member"),
+        ),
+        sa.CheckConstraint(
+            "state IN ('waiting', 'accepted', 'refused')", name=op.f("ck_correction_request_state")
+        ),
+        sa.ForeignKeyConstraint(
+            ["case_id"], ["case_file.case_id"], name=op.f("fk_correction_request_case_id")
+        ),
+        sa.ForeignKeyConstraint(
+            ["party_id"], ["party.party_id"], name=op.f("fk_correction_request_party_id")
+        ),
+        sa.PrimaryKeyConstraint("request_id", name=op.f("pk_correction_request")),
+        comment="A party asks that its data be put right; the sender of the referral decides",
+    )
+    op.create_index(
+        "ix_correction_request_case_id", "correction_request", ["case_id"], unique=False
+    )
+    op.create_table(
+        "erasure",
+        sa.Column("erasure_id", sa.UUID(), nullable=False),
+        sa.Column("case_id", sa.UUID(), nullable=False),
+        sa.Column("party_id", sa.UUID(), nullable=True),
+        sa.Column("ground", sa.Text(), nullable=False),
+        sa.Column("state", sa.Text(), server_default="requested", nullable=False),
+        sa.Column("requested_by", sa.Text(), nullable=False),
+        sa.Column("organisation", sa.Text(), nullable=True),
+        sa.Column("acted_by", sa.Text(), nullable=True),
+        sa.Column("decided_by", sa.Text(), nullable=True),
+        sa.Column("decided_acted_by", sa.Text(), nullable=True),
+        sa.Column("refusal", sa.Text(), nullable=True),
+        sa.Column("parties", postgresql.ARRAY(sa.UUID()), server_default="{}", nullable=False),
+        sa.Column(
+            "done", postgresql.JSONB(astext_type=sa.Text()), server_default="{}", nullable=False
+        ),
+        sa.Column("decided_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("certified_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("occurred_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column(
+            "recorded_at",
+            sa.DateTime(timezone=True),
+            server_default=sa.text("now()"),
+            nullable=False,
+        ),
+        sa.CheckConstraint(
+            "(state = 'requested') = (decided_at IS NULL)", name=op.f("ck_erasure_decided")
+        ),
+        sa.CheckConstraint(
+            "acted_by IS NULL OR decided_acted_by IS NULL OR state = 'refused' OR acted_by <> decided_acted_by",
+            name=op.f("ck_erasure_two_people"),
+        ),
+        sa.CheckConstraint(
+            "requested_by IN ('machine', 'organisation', 'party')",
+            name=op.f("ck_erasure_requested_by"),
+        ),
+        sa.CheckConstraint(
+            "state IN ('requested', 'refused', 'erased', 'certified')",
+            name=op.f("ck_erasure_state"),
+        ),
+        sa.ForeignKeyConstraint(
+            ["case_id"], ["case_file.case_id"], name=op.f("fk_erasure_case_id")
+        ),
+        sa.ForeignKeyConstraint(["party_id"], ["party.party_id"], name=op.f("fk_erasure_party_id")),
+        sa.PrimaryKeyConstraint("erasure_id", name=op.f("pk_erasure")),
+        comment="A person's data, or a file's, were erased: on what ground, by whom, in which service",
+    )
+    op.create_index("ix_erasure_case_id", "erasure", ["case_id"], unique=False)
+    op.create_table(
+        "limitation_record",
+        sa.Column("case_id", sa.UUID(), nullable=False),
+        sa.Column("party_id", sa.UUID(), nullable=False),
+        sa.Column("kek_id", sa.Text(), nullable=False),
+        sa.Column("wrapped_key", postgresql.BYTEA(), nullable=False),
+        sa.Column(
+            "person",
+            postgresql.BYTEA(),
+            nullable=False,
+            comment="sealed: name and document, nothing else",
+        ),
+        sa.Column("request_made_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("ended_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("keep_until", sa.DateTime(timezone=True), nullable=False),
+        sa.Column(
+            "recorded_at",
+            sa.DateTime(timezone=True),
+            server_default=sa.text("now()"),
+            nullable=False,
+        ),
+        sa.ForeignKeyConstraint(
+            ["case_id"], ["case_file.case_id"], name=op.f("fk_limitation_record_case_id")
+        ),
+        sa.ForeignKeyConstraint(
+            ["party_id"], ["party.party_id"], name=op.f("fk_limitation_record_party_id")
+        ),
+        sa.PrimaryKeyConstraint("party_id", name=op.f("pk_limitation_record")),
+        comment="That a party asked, and when, stays provable after its file is gone (民法典 195)",
+    )
+    op.create_index(
+        "ix_limitation_record_keep_until", "limitation_record", ["keep_until"], unique=False
     )
     op.create_table(
         "party_vault",
@@ -814,6 +1001,41 @@ def upgrade() -> None:
         unique=False,
     )
     op.create_table(
+        "sharing_consent",
+        sa.Column("consent_id", sa.UUID(), nullable=False),
+        sa.Column("case_id", sa.UUID(), nullable=False),
+        sa.Column("party_id", sa.UUID(), nullable=False),
+        sa.Column("given_to", sa.Text(), nullable=False, comment="the agency that has the papers"),
+        sa.Column("agency", sa.Text(), nullable=False, comment="the agency that may use them"),
+        sa.Column("papers", postgresql.ARRAY(sa.Text()), nullable=False, comment="by hash"),
+        sa.Column("purpose", sa.Text(), nullable=False),
+        sa.Column("sensitive", sa.Boolean(), nullable=False),
+        sa.Column("told_by", sa.Text(), nullable=False),
+        sa.Column("organisation", sa.Text(), nullable=True),
+        sa.Column("acted_by", sa.Text(), nullable=True),
+        sa.Column("valid_until", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("withdrawn_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("occurred_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column(
+            "recorded_at",
+            sa.DateTime(timezone=True),
+            server_default=sa.text("now()"),
+            nullable=False,
+        ),
+        sa.CheckConstraint("cardinality(papers) > 0", name=op.f("ck_sharing_consent_papers")),
+        sa.CheckConstraint("given_to <> agency", name=op.f("ck_sharing_consent_another")),
+        sa.CheckConstraint("valid_until > occurred_at", name=op.f("ck_sharing_consent_valid")),
+        sa.ForeignKeyConstraint(
+            ["case_id"], ["case_file.case_id"], name=op.f("fk_sharing_consent_case_id")
+        ),
+        sa.ForeignKeyConstraint(
+            ["party_id"], ["party.party_id"], name=op.f("fk_sharing_consent_party_id")
+        ),
+        sa.PrimaryKeyConstraint("consent_id", name=op.f("pk_sharing_consent")),
+        comment="Ask once: papers that one agency has may be used by another, for a purpose and time",
+    )
+    op.create_index("ix_sharing_consent_case_id", "sharing_consent", ["case_id"], unique=False)
+    op.create_table(
         "split_case",
         sa.Column("party_id", sa.UUID(), nullable=False),
         sa.Column("case_id", sa.UUID(), nullable=False),
@@ -880,6 +1102,34 @@ def upgrade() -> None:
         "CREATE POLICY alert_change ON alert FOR UPDATE USING (\n    current_setting('liandiao.organisation', true) = '*'\n    OR alert.party_id::text = current_setting('liandiao.party', true)\n    OR EXISTS (SELECT 1 FROM participation p WHERE p.case_id = alert.case_id\n               AND p.organisation = current_setting('liandiao.organisation', true)\n               AND p.left_at IS NULL)\n)"
     )
     op.execute("CREATE POLICY alert_add ON alert FOR INSERT WITH CHECK (true)")
+    op.execute("ALTER TABLE correction_request ENABLE ROW LEVEL SECURITY")
+    op.execute("ALTER TABLE correction_request FORCE ROW LEVEL SECURITY")
+    op.execute(
+        "CREATE POLICY correction_request_read ON correction_request FOR SELECT USING (\n    current_setting('liandiao.organisation', true) = '*'\n    OR correction_request.party_id::text = current_setting('liandiao.party', true)\n    OR EXISTS (SELECT 1 FROM participation p WHERE p.case_id = correction_request.case_id\n               AND p.organisation = current_setting('liandiao.organisation', true)\n               AND p.left_at IS NULL)\n)"
+    )
+    op.execute(
+        "CREATE POLICY correction_request_change ON correction_request FOR UPDATE USING (\n    current_setting('liandiao.organisation', true) = '*'\n    OR correction_request.party_id::text = current_setting('liandiao.party', true)\n    OR EXISTS (SELECT 1 FROM participation p WHERE p.case_id = correction_request.case_id\n               AND p.organisation = current_setting('liandiao.organisation', true)\n               AND p.left_at IS NULL)\n)"
+    )
+    op.execute(
+        "CREATE POLICY correction_request_remove ON correction_request FOR DELETE USING (\n    current_setting('liandiao.organisation', true) = '*'\n    OR correction_request.party_id::text = current_setting('liandiao.party', true)\n    OR EXISTS (SELECT 1 FROM participation p WHERE p.case_id = correction_request.case_id\n               AND p.organisation = current_setting('liandiao.organisation', true)\n               AND p.left_at IS NULL)\n)"
+    )
+    op.execute(
+        "CREATE POLICY correction_request_add ON correction_request FOR INSERT WITH CHECK (true)"
+    )
+    op.execute("ALTER TABLE limitation_record ENABLE ROW LEVEL SECURITY")
+    op.execute("ALTER TABLE limitation_record FORCE ROW LEVEL SECURITY")
+    op.execute(
+        "CREATE POLICY limitation_record_read ON limitation_record FOR SELECT USING (\n    current_setting('liandiao.organisation', true) = '*'\n    OR limitation_record.party_id::text = current_setting('liandiao.party', true)\n    OR EXISTS (SELECT 1 FROM participation p WHERE p.case_id = limitation_record.case_id\n               AND p.organisation = current_setting('liandiao.organisation', true)\n               AND p.left_at IS NULL)\n)"
+    )
+    op.execute(
+        "CREATE POLICY limitation_record_change ON limitation_record FOR UPDATE USING (\n    current_setting('liandiao.organisation', true) = '*'\n    OR limitation_record.party_id::text = current_setting('liandiao.party', true)\n    OR EXISTS (SELECT 1 FROM participation p WHERE p.case_id = limitation_record.case_id\n               AND p.organisation = current_setting('liandiao.organisation', true)\n               AND p.left_at IS NULL)\n)"
+    )
+    op.execute(
+        "CREATE POLICY limitation_record_remove ON limitation_record FOR DELETE USING (\n    current_setting('liandiao.organisation', true) = '*'\n    OR limitation_record.party_id::text = current_setting('liandiao.party', true)\n    OR EXISTS (SELECT 1 FROM participation p WHERE p.case_id = limitation_record.case_id\n               AND p.organisation = current_setting('liandiao.organisation', true)\n               AND p.left_at IS NULL)\n)"
+    )
+    op.execute(
+        "CREATE POLICY limitation_record_add ON limitation_record FOR INSERT WITH CHECK (true)"
+    )
     # ### end Alembic commands ###
 
 
