@@ -8,10 +8,12 @@ from uuid import UUID
 
 from intake import repository
 from intake.handlers import close_case
+from intake.rights.erasing import hear_done
 from intake.safety import repository as safety
 from services.access import PARTICIPATION_HANDLERS
 from services.events import mediation, notification, routing
 from services.events.envelope import CATALOGUE, Event
+from services.events.intake import ErasureDone
 from services.service import Received, Subscription, on
 from services.unit_of_work import UnitOfWork
 
@@ -251,8 +253,12 @@ _ALERTS: Final[dict[type[Event], Fold]] = {
 _OTHERS: Final = (routing.OWNER, mediation.OWNER, notification.OWNER)
 
 # The whole appetite: every event of the other services is on the timeline.
-CONSUMES: Final[tuple[Subscription, ...]] = PARTICIPATION_HANDLERS + tuple(
-    on(spec.model, hear, even_when_closed=True)
-    for spec in CATALOGUE.values()
-    if spec.owner in _OTHERS
+CONSUMES: Final[tuple[Subscription, ...]] = (
+    PARTICIPATION_HANDLERS
+    + tuple(
+        on(spec.model, hear, even_when_closed=True)
+        for spec in CATALOGUE.values()
+        if spec.owner in _OTHERS
+    )
+    + (on(ErasureDone, hear_done, even_when_closed=True),)
 )

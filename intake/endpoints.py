@@ -205,7 +205,12 @@ async def read_receipt(
     if row is None:
         raise NotFound()
     done = await handlers.submitted(uow, keys_of(uow.runtime), row, first_only=False)
-    uow.audit("receipt.read", case_id=done.case_id, subject=str(referral_id))
+    uow.audit(
+        "receipt.read",
+        case_id=done.case_id,
+        subject=str(referral_id),
+        detail={"parties": [str(one.party_id) for one in done.receipts]},
+    )
     return done
 
 

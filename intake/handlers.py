@@ -17,6 +17,7 @@ from intake.matters.errors import require_dispute
 from intake.messages import fault as fault
 from intake.model import ByCreditCode, PartyFacts, Referral
 from intake.parties import handlers as acting
+from intake.rights import keeping
 from intake.safety import handlers as safety
 from intake.serials import serials_of
 from intake.strict_json import StrictJsonError, parse
@@ -522,6 +523,7 @@ async def close_case(case_id: UUID, outcome: str, closed_at: datetime, uow: Unit
     if stream.closed:
         return
     await repository.close(uow, case_id, outcome, closed_at)
+    await keeping.begin(uow, case_id, closed_at)
     uow.emit(
         CaseClosed(case_id=case_id, outcome=outcome, closed_at=closed_at), occurred_at=closed_at
     )
@@ -552,6 +554,7 @@ async def reopen_case(
         raise Conflict("too late to reopen: send a new referral")
     uow.set_case(case_id, episode=stream.episode + 1, closed=False)
     await repository.reopen(uow, case_id, stream.episode)
+    await keeping.open_again(uow, case_id)
     source = row["organisation"]
     await repository.hold(uow, case_id, stream.episode, source, "reopened", uow.now)
     people = await repository.parties(uow, case_id)

@@ -817,6 +817,10 @@ ACCESS_ACTIONS: Final = (
     "receipt.unlocked",
     "representative.admitted",
     "representative.revoked",
+    "correction-requests.read",
+    "copy.made",
+    "receipt.read",
+    "sharing.consented",
 )
 
 

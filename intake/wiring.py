@@ -19,6 +19,8 @@ from intake.notices.endpoints import router as notices
 from intake.parties.endpoints import router as parties
 from intake.places.endpoints import router as places
 from intake.reconciliation.endpoints import router as reconciliation
+from intake.rights import erasing, keeping
+from intake.rights.endpoints import router as rights
 from intake.rounds.endpoints import router as rounds
 from intake.safety import repository as safety
 from intake.safety.endpoints import router as safety_screen
@@ -79,7 +81,7 @@ ROOMS: Final = (
     page,
     doors,
     rounds,
-    incidents,
+    rights,
 )
 ROOMS_WITH_TABLES: Final = (
     "doors",
@@ -90,6 +92,7 @@ ROOMS_WITH_TABLES: Final = (
     "notices",
     "parties",
     "reconciliation",
+    "rights",
     "rounds",
     "safety",
     "tracking",
@@ -127,9 +130,12 @@ INTAKE = Service(
         "case.leave": commands.leave,
     },
     answers_unknown_commands=True,
+    jobs={erasing.FORGET: erasing.forget},
     loops=(
         Loop("purge-receipt-tries", purge_tries, idle_seconds=300),
         Loop("deliver-matters", deliver, idle_seconds=60),
+        Loop("intake.retention", keeping.sweep, idle_seconds=60),
+        Loop("intake.limitation", erasing.sweep_limitation, idle_seconds=300),
         *imports.LOOPS,
     ),
     streams=imports.STREAMS,

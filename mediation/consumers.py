@@ -7,6 +7,7 @@ from mediation import repository
 from mediation.agreement import handlers as agreements
 from mediation.agreement import repository as agreement_rows
 from mediation.confirmation import handlers as confirmations
+from mediation.erasing import obey
 from mediation.obligation import handlers as obligations
 from mediation.proceeding import handlers as proceedings
 from mediation.proceeding import repository as proceeding_rows
@@ -21,6 +22,7 @@ from services.clock import wire
 from services.errors import NotFound
 from services.events.intake import (
     CaseCorrected,
+    CaseErased,
     CaseLaneChanged,
     HandlingConstraintsChanged,
     PartyChanged,
@@ -249,6 +251,7 @@ CONSUMES: Final = (
     on(CaseLaneChanged, follow_lane),
     on(PartyChanged, refresh_party_sheet),
     on(HandlingConstraintsChanged, follow_constraints),
+    on(CaseErased, obey, even_when_closed=True),
     on(CaseCorrected, correct_case),
     on(DeadlineStarted, clock_started),
     on(DeadlineChanged, clock_changed),

@@ -490,4 +490,9 @@ EXTRA_DDL: Final = (
     USING ({_SCOPED} = organisation AND current_setting('liandiao.staff', true) = author)
     WITH CHECK ({_SCOPED} = organisation AND current_setting('liandiao.staff', true) = author)
     """,
+    # An erasure empties notes without being their author: it may write nothing but nothing.
+    """
+    CREATE POLICY session_note_erasing ON session_note
+    USING (case_id::text = current_setting('liandiao.erasing', true)) WITH CHECK (sealed = '')
+    """,
 )

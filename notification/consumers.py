@@ -2,9 +2,11 @@
 
 from typing import Final
 
+from notification.erasing import obey
 from notification.handlers import hear
 from services.access import PARTICIPATION_HANDLERS
 from services.events import load_catalogue
+from services.events.intake import CaseErased
 from services.events.routing import ParticipantJoined, ParticipantLeft
 from services.service import Subscription, on
 
@@ -16,4 +18,5 @@ CONSUMES: Final[tuple[Subscription, ...]] = (
     _PARTICIPATION[ParticipantJoined],
     *(on(spec.model, hear, even_when_closed=True) for spec in load_catalogue().values()),
     _PARTICIPATION[ParticipantLeft],
+    on(CaseErased, obey, even_when_closed=True),
 )

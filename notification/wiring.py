@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Final
 
-from notification import repository, restore, sender, templates
+from notification import erasing, repository, restore, sender, templates
 from notification.consumers import CONSUMES
 from notification.endpoints import router
 from notification.feed import feed_topics
@@ -47,7 +47,7 @@ NOTIFICATION: Final = Service(
     schema=_schema,
     gather_seconds=0.1,
     consumes=CONSUMES,
-    jobs={sender.ASK: sender.ask_again},
+    jobs={sender.ASK: sender.ask_again, erasing.LETTERS: erasing.remove_letters},
     loops=(
         Loop("notification.feeder", feed_topics, idle_seconds=0.2, gather_seconds=0.1),
         Loop("notification.sender", sender.send_due, idle_seconds=0.5, gather_seconds=0.2),

@@ -4,13 +4,14 @@ from functools import wraps
 from typing import Any, Final
 
 from routing.batch import batch_of, written
-from routing.handlers import alerting, offering, turns
+from routing.handlers import alerting, erasing, offering, turns
 from routing.repository import Writes, case_of
 from services.events.intake import (
     AlertRaised,
     AlertWithdrawn,
     CaseClosed,
     CaseCorrected,
+    CaseErased,
     CaseLaneChanged,
     CaseRegistered,
     CaseReopened,
@@ -245,6 +246,7 @@ CONSUMES: Final[tuple[Subscription, ...]] = (
     on(HandlingConstraintsChanged, after_writing(take_constraints)),
     on(AlertRaised, after_writing(raise_alert)),
     on(AlertWithdrawn, after_writing(withdraw_alert), even_when_closed=True),
+    on(CaseErased, after_writing(erasing.obey), even_when_closed=True),
     on(CaseLaneChanged, after_writing(change_lane)),
     on(CaseClosed, after_writing(close)),
     on(OfferNumberedLate, after_writing(take_late_number)),

@@ -8,7 +8,8 @@ import asyncpg
 
 from services.unit_of_work import UnitOfWork
 
-Row = asyncpg.Record
+Row = dict[str, Any]
+Record = asyncpg.Record
 
 
 async def insert(uow: UnitOfWork, table: str, row: dict[str, Any]) -> None:
@@ -20,21 +21,22 @@ async def insert(uow: UnitOfWork, table: str, row: dict[str, Any]) -> None:
 
 async def one(uow: UnitOfWork, table: str, id_: UUID) -> Row | None:
     """A row by its id, as row-level security lets it be seen."""
-    return await uow.db.fetchrow(f"SELECT * FROM {table} WHERE {_KEYS[table]} = $1", id_)
+    row = await uow.db.fetchrow(f"SELECT * FROM {table} WHERE {_KEYS[table]} = $1", id_)
+    return None if row is None else dict(row)
 
 
 async def of_case(
     uow: UnitOfWork, table: str, case_id: UUID, party_id: UUID | None = None
 ) -> list[Row]:
     """The rows of a case, or of one party in it, in order."""
-    rows: list[Row] = await uow.db.fetch(
+    rows = await uow.db.fetch(
         f"""SELECT * FROM {table} WHERE case_id = $1
             {"" if party_id is None else "AND party_id = $2"}
             ORDER BY recorded_at, {_KEYS[table]}""",
         case_id,
         *([] if party_id is None else [party_id]),
     )
-    return rows
+    return [dict(row) for row in rows]
 
 
 _KEYS: Final = {
@@ -234,15 +236,6 @@ async def shred(uow: UnitOfWork, table: str, party_ids: list[UUID]) -> list[byte
     return [bytes(row["wrapped_key"]) for row in rows if row["wrapped_key"]]
 
 
-async def represented_by(uow: UnitOfWork, party_ids: list[UUID]) -> list[UUID]:
-    """The parties of these that have a vault row, in order."""
-    rows = await uow.db.fetch(
-        "SELECT party_id FROM party_vault WHERE party_id = ANY($1::uuid[]) ORDER BY party_id",
-        party_ids,
-    )
-    return [row["party_id"] for row in rows]
-
-
 async def close_receipts(uow: UnitOfWork, party_ids: list[UUID]) -> None:
     """The secrets of these parties' receipts open nothing any more."""
     await uow.db.execute(
@@ -250,9 +243,9 @@ async def close_receipts(uow: UnitOfWork, party_ids: list[UUID]) -> None:
     )
 
 
-async def referrals(uow: UnitOfWork, case_id: UUID) -> list[Row]:
+async def referrals(uow: UnitOfWork, case_id: UUID) -> list[Record]:
     """The sealed referrals of a case."""
-    rows: list[Row] = await uow.db.fetch(
+    rows: list[Record] = await uow.db.fetch(
         """SELECT referral_id, kek_id, wrapped_key, document FROM referral
            WHERE case_id = $1 FOR UPDATE""",
         case_id,
@@ -260,9 +253,9 @@ async def referrals(uow: UnitOfWork, case_id: UUID) -> list[Row]:
     return rows
 
 
-async def referral_versions(uow: UnitOfWork, referral_id: UUID) -> list[Row]:
+async def referral_versions(uow: UnitOfWork, referral_id: UUID) -> list[Record]:
     """What stood before each correction, sealed."""
-    rows: list[Row] = await uow.db.fetch(
+    rows: list[Record] = await uow.db.fetch(
         "SELECT version, document, reason FROM referral_version WHERE referral_id = $1",
         referral_id,
     )

@@ -71,7 +71,7 @@ consent = sa.Table(
     sa.CheckConstraint("cardinality(papers) > 0", name="papers"),
     sa.CheckConstraint("valid_until > occurred_at", name="valid"),
     sa.CheckConstraint("given_to <> agency", name="another"),
-    comment="Ask once: papers that one agency has may be used by another, for a purpose, until when",
+    comment="Ask once: papers that one agency has may be used by another, for a purpose and time",
 )
 sa.Index("ix_sharing_consent_case_id", consent.c.case_id)
 

@@ -15,6 +15,7 @@ from services.auth import Caller
 from services.errors import (
     CaseClosedProblem,
     Conflict,
+    Gone,
     IdempotencyInProgress,
     IdempotencyKeyReused,
 )
@@ -69,7 +70,7 @@ async def draft_agreement(
     return await view(row, uow)
 
 
-@router.get("/agreements/{agreement_id}", response_model=AgreementView, responses=problems())
+@router.get("/agreements/{agreement_id}", response_model=AgreementView, responses=problems(Gone))
 async def read_agreement(
     agreement_id: UUID, caller: Reading, uow: Unit, response: Response
 ) -> dict[str, Any]:

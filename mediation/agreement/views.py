@@ -8,6 +8,7 @@ from mediation.gate import own, seal
 from mediation.obligation import repository as obligations
 from mediation.proceeding.views import next_act_of
 from mediation.repository import Row
+from services.errors import Gone
 from services.events import lanes
 from services.unit_of_work import UnitOfWork
 
@@ -27,6 +28,8 @@ async def view(row: Row, uow: UnitOfWork) -> dict[str, Any]:
         if row["state"] == "draft"
         else ()
     )
+    if not row["sealed"]:
+        raise Gone("its text was erased")
     body = seal(uow, "agreement").open(row["sealed"], row["agreement_id"])
     owed = await obligations.of_agreement(uow.db, row["agreement_id"])
     return {

@@ -28,6 +28,7 @@ from services.errors import (
     CaseClosedProblem,
     Conflict,
     CursorInvalid,
+    Gone,
     NotFound,
     Unavailable,
 )
@@ -261,7 +262,7 @@ async def read_party_sheet(
 
 
 @router.get(
-    "/mediations/{mediation_id}/hand-over", response_model=HandOverView, responses=problems()
+    "/mediations/{mediation_id}/hand-over", response_model=HandOverView, responses=problems(Gone)
 )
 async def read_hand_over(
     mediation_id: UUID, caller: Annotated[Caller, requires("handover:read")], uow: Unit

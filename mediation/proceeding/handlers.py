@@ -25,7 +25,7 @@ from mediation.queue.handlers import end_turn
 from mediation.repository import Row, change
 from mediation.session.handlers import cancel_planned, excuse
 from services.clock import wire
-from services.errors import NotFound
+from services.errors import Gone, NotFound
 from services.events import lanes
 from services.events.mediation import (
     ConsentGiven,
@@ -666,6 +666,8 @@ async def read_hand_over(uow: UnitOfWork, mediation_id: UUID, organisation: str)
     row = await repository.hand_over(uow.db, mediation_id)
     if row is None or organisation not in (row["organisation"], row["source_organisation"]):
         raise NotFound()
+    if not row["package_sealed"]:
+        raise Gone("the package was erased")
     uow.audit("hand-over.read", case_id=row["case_id"], subject=str(mediation_id))
     return {
         "mediation_id": mediation_id,

@@ -309,6 +309,7 @@ async def read_notes(row: Row, act: Act, uow: UnitOfWork) -> list[dict[str, Any]
     return [
         _shown(note, box.open(note["sealed"], note["id"])["text"])
         for note in await repository.notes(uow.db, row["session_id"])
+        if note["sealed"]
     ]
 
 

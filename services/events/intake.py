@@ -254,6 +254,44 @@ class CaseReopened(Event):
     reopened_at: Instant
 
 
+@event(
+    "liandiao.case.erased.v1",
+    owner=OWNER,
+    audience=("source", "handler"),
+    emitted_when="a person's data, or a whole file's, were erased on a ground of the law",
+    source="个人信息保护法 47; design.md 8",
+)
+class CaseErased(Event):
+    """Every service removes what it holds of these parties; of the whole file when ``whole``.
+
+    What counts in figures stays: states, dates, places, types.
+    """
+
+    erasure_id: UUID
+    parties: tuple[UUID, ...]
+    whole: bool
+    ground: Slug
+    erased_at: Instant
+
+
+@event(
+    "liandiao.erasure.done.v1",
+    owner="*",
+    audience=("source",),
+    emitted_when="a service has obeyed an erasure, in the transaction that removed its share",
+    source="个人信息保护法 47; design.md 8",
+)
+class ErasureDone(Event):
+    """How many rows a service emptied or removed; with the last service the erasure is certified.
+
+    Emitted by routing, mediation and notification; intake writes its own share down at once.
+    """
+
+    erasure_id: UUID
+    removed: int
+    done_at: Instant
+
+
 class AnswerError(Part):
     """One fault of a command: where, which rule, in words."""
 

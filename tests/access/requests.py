@@ -173,11 +173,57 @@ REQUESTS: dict[str, Callable[[About], Asked]] = {
     ),
     "GET /v1/cases/{case_id}/alerts": _get("/v1/cases/{case_id}/alerts"),
     "GET /v1/alerts/{alert_id}": _get("/v1/alerts/{alert_id}", purpose="handling"),
-    "POST /v1/alerts/{alert_id}/dismissals": _post(
-        "/v1/alerts/{alert_id}/dismissals", {"ground": "recorded_twice"}
+    "POST /v1/alerts/{alert_id}/dismissals": lambda it: Asked(
+        f"/v1/alerts/{it['alert_id']}/dismissals",
+        {"ground": "recorded_twice"},
+        headers={"Acted-By": "s-1"},
     ),
     "POST /v1/party/screenings": _post(
         "/v1/party/screenings", lambda it: it.scene.bodies["screening"]
+    ),
+    "POST /v1/party/correction-requests": _post(
+        "/v1/party/correction-requests",
+        {"member": "phone", "value": "19900000001", "reason": "换号"},
+    ),
+    "GET /v1/party/correction-requests": _get("/v1/party/correction-requests"),
+    "GET /v1/cases/{case_id}/correction-requests": _get(
+        "/v1/cases/{case_id}/correction-requests", purpose="correction"
+    ),
+    "POST /v1/correction-requests/{request_id}/decisions": _post(
+        "/v1/correction-requests/{request_id}/decisions", {"accepted": False, "reason": "无据"}
+    ),
+    "POST /v1/party/copies": _post("/v1/party/copies"),
+    "POST /v1/party/sharing-consents": _post("/v1/party/sharing-consents", lambda it: _sharing(it)),
+    "GET /v1/party/sharing-consents": _get("/v1/party/sharing-consents"),
+    "POST /v1/party/sharing-consents/{consent_id}/withdrawals": _post(
+        "/v1/party/sharing-consents/{sharing_id}/withdrawals"
+    ),
+    "POST /v1/cases/{case_id}/sharing-consents": _post(
+        "/v1/cases/{case_id}/sharing-consents", lambda it: {"party_ref": "p1", **_sharing(it)}
+    ),
+    "GET /v1/cases/{case_id}/sharing-consents": _get("/v1/cases/{case_id}/sharing-consents"),
+    "GET /v1/cases/{case_id}/paper-uses": _get(
+        "/v1/cases/{case_id}/paper-uses", purpose="mediation", sha256="a" * 64
+    ),
+    "GET /v1/cases/{case_id}/retention": _get("/v1/cases/{case_id}/retention"),
+    "POST /v1/cases/{case_id}/retention": _post(
+        "/v1/cases/{case_id}/retention", {"retention_class": "long", "ground": "content"}
+    ),
+    "POST /v1/cases/{case_id}/holds": _post("/v1/cases/{case_id}/holds", {"ground": "complaint"}),
+    "POST /v1/holds/{hold_id}/liftings": _post("/v1/holds/{hold_id}/liftings"),
+    "POST /v1/party/erasures": _post("/v1/party/erasures", {"ground": "unlawful"}),
+    "GET /v1/party/erasures": _get("/v1/party/erasures"),
+    "POST /v1/cases/{case_id}/erasures": lambda it: Asked(
+        f"/v1/cases/{it['case_id']}/erasures",
+        {"ground": "unlawful"},
+        headers={"Acted-By": "s-1"},
+    ),
+    "GET /v1/cases/{case_id}/erasures": _get("/v1/cases/{case_id}/erasures"),
+    "GET /v1/erasures/{erasure_id}": _get("/v1/erasures/{erasure_id}"),
+    "POST /v1/erasures/{erasure_id}/decisions": lambda it: Asked(
+        f"/v1/erasures/{it['erasure_id']}/decisions",
+        {"approved": False, "refusal": "no_ground"},
+        headers={"Acted-By": "s-2"},
     ),
     "GET /v1/sealing-keys": _get("/v1/sealing-keys"),
     "GET /v1/cases/{case_id}/party-sheet": lambda it: Asked(
@@ -352,6 +398,15 @@ REQUESTS: dict[str, Callable[[About], Asked]] = {
     "GET /v1/templates": _get("/v1/templates"),
     "GET /v1/templates/{code}": lambda it: Asked("/v1/templates/" + _template()),
 }
+
+
+def _sharing(it: About) -> dict[str, Any]:
+    """A party lets the handler use the first paper of the referral."""
+    return {
+        "agency": it.scene.handler,
+        "papers": [it.scene.document["documents"][0]["sha256"]],
+        "purpose": "mediation",
+    }
 
 
 def _rule_set() -> str:

@@ -874,6 +874,9 @@ def upgrade() -> None:
     op.execute(
         "CREATE POLICY session_note_of_author ON session_note\n    USING (current_setting('liandiao.organisation', true) = organisation AND current_setting('liandiao.staff', true) = author)\n    WITH CHECK (current_setting('liandiao.organisation', true) = organisation AND current_setting('liandiao.staff', true) = author)"
     )
+    op.execute(
+        "CREATE POLICY session_note_erasing ON session_note\n    USING (case_id::text = current_setting('liandiao.erasing', true)) WITH CHECK (sealed = '')"
+    )
     # ### end Alembic commands ###
 
 

@@ -1,0 +1,263 @@
+"""Erasure on a ground of the law: asked, decided by a second person, obeyed by four services."""
+
+from typing import TYPE_CHECKING, Any, Final
+from uuid import UUID
+
+from intake import repository as cases
+from intake.keys import Keys, keys_of
+from intake.messages import fault
+from intake.referral_document import TABLE as REFERRAL
+from intake.rights import repository, rules
+from intake.rights.model import SERVICES
+from intake.vault import Erased, mark
+from services.calendar import shipped
+from services.errors import Conflict, Invalid, NotFound
+from services.events.intake import CaseErased, ErasureDone, PartyChanged
+from services.ids import new_id
+from services.service import Received
+from services.unit_of_work import UnitOfWork
+
+if TYPE_CHECKING:
+    from services.runtime import Runtime
+
+FORGET: Final = "forget-keys"
+LIMITATION: Final = "limitation_record"
+ERASED_NAME: Final = "（已删除）"
+_LEFT_OF_A_PARTY: Final = ("ref", "role", "kind", "consent")
+AT_A_TIME: Final = 500
+
+
+async def ask(
+    uow: UnitOfWork, case_id: UUID, party_id: UUID | None, ground: str, *, by: str
+) -> UUID:
+    """Ask that a party's data, or the whole file, be erased; a second person decides.
+
+    Raises ``Invalid`` for a ground that is not theirs.
+    """
+    if by not in rules.data()["grounds"][ground]["by"]:
+        raise Invalid(errors=[fault("/ground", "erasure_ground_unknown")])
+    if by == "organisation" and uow.actor.acted_by is None:
+        raise Invalid(errors=[fault("#header/Acted-By", "staff_required")])
+    id_ = new_id()
+    await repository.insert(
+        uow,
+        "erasure",
+        {
+            "erasure_id": id_,
+            "case_id": case_id,
+            "party_id": party_id,
+            "ground": ground,
+            "requested_by": by,
+            "organisation": uow.caller.organisation if uow.caller else None,
+            "acted_by": uow.actor.acted_by,
+            "occurred_at": uow.now,
+            "recorded_at": uow.now,
+        },
+    )
+    uow.audit("erasure.requested", case_id=case_id, subject=str(id_), detail={"ground": ground})
+    return id_
+
+
+async def decide(uow: UnitOfWork, row: Any, *, approved: bool, refusal: str | None) -> None:
+    """Approve or refuse; approved, everything is gone with this transaction.
+
+    Emits ``CaseErased``. Raises ``Invalid`` while the law bars it (个人信息保护法 47; 档案法 21),
+    or when the same person asked, ``Conflict`` when it was decided.
+    """
+    if uow.actor.acted_by is None:
+        raise Invalid(errors=[fault("#header/Acted-By", "staff_required")])
+    stream = await uow.lock_case(row["case_id"])
+    fresh = await repository.one(uow, "erasure", row["erasure_id"])
+    if fresh is None:
+        raise NotFound()
+    if fresh["state"] != "requested":
+        raise Conflict("the erasure was decided")
+    if not approved:
+        await repository.decide_erasure(uow, row["erasure_id"], "refused", refusal, [])
+        uow.audit("erasure.refused", case_id=row["case_id"], subject=str(row["erasure_id"]))
+        return
+    if fresh["acted_by"] == uow.actor.acted_by:
+        raise Invalid(errors=[fault("#header/Acted-By", "second_person_required")])
+    kept = await repository.one(uow, "retention", row["case_id"])
+    bar = rules.bar(
+        fresh["ground"],
+        held=await repository.held(uow, row["case_id"]),
+        open_=not stream.closed,
+        keep_until=kept["keep_until"] if kept else None,
+        now=uow.now,
+    )
+    if bar is not None:
+        raise Invalid(errors=[fault("/approved", bar)])
+    await _erase(uow, fresh)
+
+
+async def _erase(uow: UnitOfWork, row: Any) -> None:
+    case_id, keys = row["case_id"], keys_of(uow.runtime)
+    case = await cases.case(uow, case_id)
+    if case is None:
+        raise NotFound()
+    people = [
+        p
+        for p in await cases.parties(uow, case_id)
+        if row["party_id"] is None or p["party_id"] == row["party_id"]
+    ]
+    ids = [p["party_id"] for p in people]
+    if row["ground"] != "wrong_person":
+        await _keep_limitation(uow, keys, case, people)
+    removed, gone = 0, list[bytes]()
+    for table in repository.SHREDDED:
+        shredded = await repository.shred(uow, table, ids)
+        removed += len(shredded)
+        gone += shredded
+    gone += await _referrals(uow, keys, case_id, None if row["party_id"] is None else people)
+    await repository.close_receipts(uow, ids)
+    await repository.decide_erasure(uow, row["erasure_id"], "erased", None, ids)
+    await repository.erased_at_service(uow, row["erasure_id"], "intake", removed, SERVICES)
+    uow.emit(
+        CaseErased(
+            case_id=case_id,
+            erasure_id=row["erasure_id"],
+            parties=tuple(ids),
+            whole=row["party_id"] is None,
+            ground=row["ground"],
+            erased_at=uow.now,
+        )
+    )
+    if row["party_id"] is not None:
+        uow.emit(
+            PartyChanged(
+                case_id=case_id,
+                party_id=row["party_id"],
+                changed=("erased",),
+                changed_at=uow.now,
+            )
+        )
+    uow.audit(
+        "case.erased",
+        case_id=case_id,
+        subject=str(row["erasure_id"]),
+        detail={"parties": [str(id_) for id_ in ids], "ground": row["ground"]},
+    )
+    # After the commit, so that an erasure that is rolled back destroys no key.
+    uow.enqueue(FORGET, {"marks": [mark(key) for key in gone]}, key=f"{FORGET}:{row['erasure_id']}")
+
+
+async def _keep_limitation(uow: UnitOfWork, keys: Keys, case: Any, people: list[Any]) -> None:
+    """That an applicant asked stays provable as long as the law counts (民法典 195: LIM-1)."""
+    ended_at = case["closed_at"] or uow.now
+    until = rules.limitation_until(ended_at, shipped())
+    if case["request_made_at"] is None or until is None or until <= uow.now:
+        return
+    asked = {p["party_id"] for p in people if p["role"] == "applicant"}
+    for row in await cases.sealed_parties(uow, case["case_id"]):
+        if row["party_id"] not in asked:
+            continue
+        sealed = {"name": row["name"], "identity": row["identity"]}
+        try:
+            person = keys.vault.open(
+                "party_vault", row["party_id"], row["kek_id"], row["wrapped_key"], sealed
+            )
+        except Erased:
+            continue
+        kept = keys.vault.seal(LIMITATION, row["party_id"], {"person": person})
+        await repository.insert(
+            uow,
+            LIMITATION,
+            {
+                "case_id": case["case_id"],
+                "party_id": row["party_id"],
+                "kek_id": kept.kek_id,
+                "wrapped_key": kept.wrapped_key,
+                "person": kept.fields["person"],
+                "request_made_at": case["request_made_at"],
+                "ended_at": ended_at,
+                "keep_until": until,
+                "recorded_at": uow.now,
+            },
+        )
+
+
+async def _referrals(
+    uow: UnitOfWork, keys: Keys, case_id: UUID, people: list[Any] | None
+) -> list[bytes]:
+    """The sealed referrals without these parties, under another key; emptied for the whole file.
+
+    Answers the wrapped keys that were in use.
+    """
+    gone = []
+    refs = None if people is None else {(p["referral_id"], p["ref"]) for p in people}
+    for row in await repository.referrals(uow, case_id):
+        if not row["wrapped_key"]:
+            continue
+        gone.append(bytes(row["wrapped_key"]))
+        id_ = row["referral_id"]
+        versions = await repository.referral_versions(uow, id_)
+        if refs is None:
+            await repository.replace_referral(uow, id_, row["kek_id"], b"", b"")
+            for version in versions:
+                await repository.replace_version(uow, id_, version["version"], b"", b"")
+            continue
+        await _redact(uow, keys, row, versions, {ref for of, ref in refs if of == id_})
+    return gone
+
+
+async def _redact(
+    uow: UnitOfWork, keys: Keys, row: Any, versions: list[Any], refs: set[str]
+) -> None:
+    id_, key = row["referral_id"], (row["kek_id"], bytes(row["wrapped_key"]))
+
+    def opened(fields: dict[str, Any]) -> dict[str, Any]:
+        return keys.vault.open(REFERRAL, id_, *key, fields)
+
+    document = opened({"document": row["document"]})["document"]
+    sealed = keys.vault.seal(REFERRAL, id_, {"document": without(document, refs)})
+    await repository.replace_referral(
+        uow, id_, sealed.kek_id, sealed.wrapped_key, sealed.fields["document"]
+    )
+    for version in versions:
+        former = opened({"document": version["document"], "reason": version["reason"]})
+        again = keys.vault.reseal(
+            REFERRAL,
+            id_,
+            sealed.kek_id,
+            sealed.wrapped_key,
+            {"document": without(former["document"], refs), "reason": former["reason"]},
+        )
+        await repository.replace_version(
+            uow, id_, version["version"], again["document"], again["reason"]
+        )
+
+
+def without(document: dict[str, Any], refs: set[str]) -> dict[str, Any]:
+    """The referral in which these parties have a role and no name."""
+    return {
+        **document,
+        "parties": [
+            {**{name: party[name] for name in _LEFT_OF_A_PARTY}, "name": ERASED_NAME}
+            if party["ref"] in refs
+            else party
+            for party in document["parties"]
+        ],
+    }
+
+
+async def forget(job_id: UUID, payload: dict[str, Any], runtime: "Runtime") -> None:
+    """Destroy data keys for good: no backup of the database opens what they sealed."""
+    keys_of(runtime).vault.keys.forget(payload["marks"])
+
+
+async def hear_done(received: Received[ErasureDone], uow: UnitOfWork) -> None:
+    """Another service has obeyed; a repeat changes nothing."""
+    service = received.source.lstrip("/")
+    await repository.erased_at_service(
+        uow, received.data.erasure_id, service, received.data.removed, SERVICES
+    )
+
+
+async def sweep_limitation(runtime: "Runtime") -> int:
+    """Remove limitation records whose time has ended, and destroy their keys."""
+    async with runtime.unit_of_work() as uow:
+        gone = await repository.forget_limitation(uow, AT_A_TIME)
+        if gone:
+            uow.enqueue(FORGET, {"marks": [mark(key) for key in gone]})
+        return len(gone)

@@ -1,0 +1,43 @@
+"""Rows of this room as REST shows them."""
+
+import hashlib
+from typing import Any, Final
+
+from intake.keys import Keys
+from intake.rights import handlers, rules
+from intake.vault import canonical
+
+_CERTIFIED: Final = (
+    "erasure_id", "case_id", "case_number", "party_id", "ground", "requested_by", "organisation",
+    "decided_by", "parties", "done", "occurred_at", "decided_at", "certified_at",
+)  # fmt: skip
+
+
+def request(row: Any, keys: Keys | None) -> dict[str, Any]:
+    """A party's request; opened when the keys are given."""
+    found = dict(row)
+    found["answer"] = None
+    if keys is not None:
+        opened = handlers.opened_request(keys, row)
+        found |= {**opened["wish"], "answer": opened["answer"]}
+    return found
+
+
+def erasure(row: Any, case_number: str) -> dict[str, Any]:
+    """An erasure; the certificate's hash once every service has obeyed."""
+    found = {
+        **dict(row),
+        "case_number": case_number,
+        "citation": rules.data()["grounds"][row["ground"]]["source"],
+        "sha256": None,
+    }
+    if row["certified_at"] is not None:
+        text = canonical({name: _text(found[name]) for name in _CERTIFIED})
+        found["sha256"] = hashlib.sha256(text).hexdigest()
+    return found
+
+
+def _text(value: Any) -> Any:
+    if isinstance(value, list):
+        return [str(item) for item in value]
+    return value if value is None or isinstance(value, str | dict) else str(value)
