@@ -137,14 +137,6 @@ async def _objected(received: Received[mediation.AssignmentObjected], uow: UnitO
     )
 
 
-async def _recalled(received: Received[routing.AssignmentRecalled], uow: UnitOfWork) -> None:
-    data = received.data
-    await repository.set_assignment(
-        uow, data.assignment_id, "recalled", data.recalled_at, ground=data.ground
-    )
-    await _back(received, uow, "recalled", data.recalled_at)
-
-
 async def _appointed(received: Received[mediation.MediatorAppointed], uow: UnitOfWork) -> None:
     await repository.set_stage(uow, received.case_id, "mediating")
 
@@ -224,7 +216,6 @@ _CLOCKS: Final[dict[type[Event], str]] = {
 _FOLDS: Final[dict[type[Event], Fold]] = {
     routing.AssignmentOffered: _offered,
     routing.RoutingUndecided: _undecided,
-    routing.AssignmentRecalled: _recalled,
     mediation.AssignmentAccepted: _accepted,
     mediation.AssignmentDeemedAccepted: _accepted,
     mediation.AssignmentReturned: _returned,

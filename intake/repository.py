@@ -766,7 +766,7 @@ async def open_assignment(uow: UnitOfWork, case_id: UUID, episode: int) -> Row |
     """The turn that is running, if any."""
     return await uow.db.fetchrow(
         """SELECT assignment_id, organisation, state FROM assignment
-           WHERE case_id = $1 AND episode = $2 AND state NOT IN ('returned', 'recalled', 'ended')
+           WHERE case_id = $1 AND episode = $2 AND state NOT IN ('returned', 'ended')
            ORDER BY ordinal DESC LIMIT 1""",
         case_id,
         episode,

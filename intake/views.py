@@ -22,7 +22,7 @@ NEXT_ACTS: Final = {
     "failed": ("hand_over", "holder"),
 }
 _BY: Final = ("organisation", "decided_by", "convened_by", "asked_by", "holder")
-_WORKING: Final = ("returned", "recalled", "ended")
+_WORKING: Final = ("returned", "ended")
 # What a party is told of the way of its case; never who consented, nor sessions of others.
 PARTY_STEPS: Final = (
     "liandiao.case.registered.v1",

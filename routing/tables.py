@@ -150,6 +150,7 @@ assignment = sa.Table(
     instant("ended_at", nullable=True),
     sa.Column("ended_as", sa.Text),
     sa.Column("ground", sa.Text),
+    instant("agreed_at", nullable=True),
     sa.Column("version", sa.Integer, nullable=False, server_default="1"),
     instant("occurred_at"),
     instant("recorded_at"),

@@ -212,7 +212,7 @@ async def mediator_staff_id(mediation: Row, uow: UnitOfWork) -> str | None:
 async def settle(row: Row, uow: UnitOfWork, *, not_before: datetime | None = None) -> Row:
     """Put a draft into effect when the lane's rule is met; else leave it as it is.
 
-    ``not_before``: when a lane change, not a signature, completed it.
+    ``not_before``: when a lane change or an appointment, not a signature, completed it.
     """
     if row["state"] != "draft":
         return row
@@ -220,13 +220,18 @@ async def settle(row: Row, uow: UnitOfWork, *, not_before: datetime | None = Non
         repository.as_signature(s) for s in await repository.signatures(uow.db, row["agreement_id"])
     ]
     terms = repository.terms_of(row)
+    mediation = await own(uow, "mediation", row["mediation_id"], row["organisation"])
+    hands = {
+        "mediator": await mediator_staff_id(mediation, uow),
+        "organisation": str(row["organisation"]),
+    }
     if row["effect_rule"] in rules.BY_OTHERS:
-        if rules.complete_at(row["effect_rule"], terms, signatures) is not None:
+        if rules.complete_at(row["effect_rule"], terms, signatures, **hands) is not None:
             row = await change(
                 uow.db, "agreement", "agreement_id", row["agreement_id"], {"state": "signed"}
             )
         return row
-    at = rules.effective_at(row["effect_rule"], terms, signatures)
+    at = rules.effective_at(row["effect_rule"], terms, signatures, **hands)
     if at is None:
         return row
     return await _take_effect(row, max(at, not_before) if not_before else at, uow)
@@ -313,6 +318,13 @@ def due(due_at: str | None, due_on: str | None) -> tuple[datetime | None, str | 
         return None, None
     instant = datetime.fromisoformat(due_at)
     return instant, day_of(instant - timedelta(microseconds=1)).isoformat()
+
+
+async def follow_mediator(mediation: Row, at: datetime, uow: UnitOfWork) -> None:
+    """After an appointment: a draft that only waited for this mediator, who has signed, binds."""
+    row = await repository.current(uow.db, mediation["mediation_id"])
+    if row is not None:
+        await settle(row, uow, not_before=at)
 
 
 async def restate(mediation: Row, at: datetime, uow: UnitOfWork) -> None:

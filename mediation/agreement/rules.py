@@ -110,17 +110,29 @@ def missing_signers(
 ) -> tuple[tuple[str, str | None], ...]:
     """List (kind, signer) still needed for effect, in the order of the rule."""
     there = {(s.signer_kind, s.signer) for s in signatures if s.text_sha256 == terms.text_sha256}
+    needed = _needed(effect_rule, terms, mediator, organisation)
+    return tuple(one for one in needed if one not in there)
+
+
+def _needed(
+    effect_rule: str, terms: Terms, mediator: str | None, organisation: str
+) -> list[tuple[str, str | None]]:
     needed: list[tuple[str, str | None]] = []
     for kind in NEEDED.get(effect_rule, ()):
         if kind == "party":
             needed += [("party", str(party)) for party in sorted(terms.parties, key=str)]
         else:
             needed.append((kind, mediator if kind == "mediator" else organisation))
-    return tuple(one for one in needed if one not in there)
+    return needed
 
 
 def effective_at(
-    effect_rule: str, terms: Terms, signatures: Iterable[Signature]
+    effect_rule: str,
+    terms: Terms,
+    signatures: Iterable[Signature],
+    *,
+    mediator: str | None,
+    organisation: str,
 ) -> datetime | None:
     """Return the instant from which the agreement binds, or None while it does not.
 
@@ -132,22 +144,32 @@ def effective_at(
         return None
     if effect_rule == "oral_agreed":
         return terms.agreed_at
-    return complete_at(effect_rule, terms, signatures)
+    return complete_at(effect_rule, terms, signatures, mediator=mediator, organisation=organisation)
 
 
-def complete_at(effect_rule: str, terms: Terms, signatures: Iterable[Signature]) -> datetime | None:
-    """Return when the last signature that ``effect_rule`` asks for was given, or None."""
-    valid = [s for s in signatures if s.text_sha256 == terms.text_sha256]
-    bound = {str(party) for party in terms.parties}
-    instants: list[datetime] = []
-    for kind in NEEDED[effect_rule]:
-        of_kind = [
-            s for s in valid if s.signer_kind == kind and (kind != "party" or s.signer in bound)
-        ]
-        if not of_kind or (kind == "party" and bound - {s.signer for s in of_kind}):
-            return None
-        instants += [s.signed_at for s in of_kind]
-    return max(instants, default=None)
+def complete_at(
+    effect_rule: str,
+    terms: Terms,
+    signatures: Iterable[Signature],
+    *,
+    mediator: str | None,
+    organisation: str,
+) -> datetime | None:
+    """Return when the last signature that ``effect_rule`` asks for was given, or None.
+
+    Only the hands that ``missing_signers`` asks for count: of mediators the one who has the case
+    now, for it is that one who answers for the text (人民调解法 29(2), 22: R-22); whoever was
+    replaced, on a party's word or for a tie to one side (R-07), signs for nobody any more.
+    """
+    needed = set(_needed(effect_rule, terms, mediator, organisation))
+    given = {
+        (s.signer_kind, s.signer): s.signed_at
+        for s in signatures
+        if s.text_sha256 == terms.text_sha256
+    }
+    if needed - given.keys():
+        return None
+    return max((given[hand] for hand in needed), default=None)
 
 
 def confirmable(lane_confirms: bool, flags: Collection[str]) -> bool:

@@ -5,6 +5,7 @@ from uuid import UUID
 
 from fastapi import APIRouter, Query, Response
 
+from mediation.agreement import handlers as agreements
 from mediation.errors import MOVES
 from mediation.gate import act, hold, own, seal
 from mediation.mediator.model import Relation
@@ -95,7 +96,7 @@ async def appoint_mediator(
             uow, caller.organisation, occurred_at=body.occurred_at, acted_by=caller.acted_by
         )
         row = await hold(uow, "mediation", mediation_id, caller.organisation, version=version)
-        await handlers.appoint(
+        row = await handlers.appoint(
             row,
             mediator_id=body.mediator_id,
             mode=body.mode,
@@ -105,6 +106,7 @@ async def appoint_mediator(
             act=done_by,
             uow=uow,
         )
+        await agreements.follow_mediator(row, done_by.occurred_at, uow)
         await once.store(
             201, location=f"/v1/mediations/{mediation_id}", resource_id=str(mediation_id)
         )

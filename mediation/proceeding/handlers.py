@@ -417,13 +417,8 @@ async def complete_if_nothing_is_left(row: Row, at: datetime, uow: UnitOfWork) -
 async def _end_its_turn(
     row: Row, move: str, end: str, outcome: str | None, at: datetime, uow: UnitOfWork
 ) -> None:
-    """End the turn of an agreed mediation, unless a recall has ended it before.
-
-    The agreement stands all the same, and what was promised is kept or broken here.
-    """
     assignment = await repository.assignment_of(uow.db, row)
-    if assignment["state"] == "accepted":
-        await end_turn(assignment, move, end, outcome, at, uow)
+    await end_turn(assignment, move, end, outcome, at, uow)
 
 
 def emit_ended(row: Row, at: datetime, digest: str, uow: UnitOfWork) -> None:
@@ -599,21 +594,26 @@ async def _undo_later_agreement(
 
 
 async def recall(assignment: Row, at: datetime, uow: UnitOfWork) -> None:
-    """The turn is taken back: the mediation stops, nothing is handed over as an outcome."""
+    """The turn is taken back: the mediation stops, nothing is handed over as an outcome.
+
+    Not the turn of a case that is agreed: the agreement binds, and who mediated it sees to its
+    performance (人民调解法 31: R-24), so the turn goes on until the last obligation has ended.
+    """
     if assignment["state"] not in ("offered", "objected", "accepted"):
         return
     if assignment["mediation_id"] is not None:
         row = await own(uow, "mediation", assignment["mediation_id"], assignment["organisation"])
+        if row["state"] == "agreed":
+            return
         await cancel_planned(row, "recalled", at, uow)
-        if row["state"] == "open":
-            await agreements.void_drafts(uow.db, row["mediation_id"])
-            await change(
-                uow.db,
-                "mediation",
-                "mediation_id",
-                row["mediation_id"],
-                {"state": "ended", "outcome": "recalled", "succeeded": False, "ended_at": at},
-            )
+        await agreements.void_drafts(uow.db, row["mediation_id"])
+        await change(
+            uow.db,
+            "mediation",
+            "mediation_id",
+            row["mediation_id"],
+            {"state": "ended", "outcome": "recalled", "succeeded": False, "ended_at": at},
+        )
     await end_turn(assignment, "recall", "recalled", None, at, uow)
 
 

@@ -52,11 +52,18 @@ async def recall(uow: UnitOfWork, caller: Caller, assignment_id: UUID, ground: s
     case, turn = await _turn_of_source(uow, caller, assignment_id)
     if turn["state"] not in ("offered", "accepted", "objected"):
         raise Conflict("the turn is over or is being taken back")
+    _must_not_be_agreed(turn)
     writes = Writes()
     _take_back(uow, writes, turn, ground)
     await writes.write(uow.db)
     uow.audit("assignment.recalled", case_id=case["case_id"], subject=str(assignment_id))
     return turn
+
+
+def _must_not_be_agreed(turn: Row) -> None:
+    """An agreement binds, and who mediated it sees to its performance (人民调解法 31: R-24)."""
+    if turn["agreed_at"] is not None:
+        raise Conflict("the case is agreed: who mediated it sees to the performance")
 
 
 def _take_back(uow: UnitOfWork, writes: Writes, turn: Row, ground: str) -> None:
@@ -174,6 +181,7 @@ async def override(
     if turn is not None:
         if turn["state"] == "recalling" or turn["organisation"] == organisation:
             raise Conflict("that body has the turn, or it is being taken back")
+        _must_not_be_agreed(turn)
         case["next_offer"] = {
             "organisation": organisation,
             "decided_by": caller.organisation,

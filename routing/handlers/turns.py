@@ -253,11 +253,24 @@ async def _offer_next(uow: UnitOfWork, writes: Writes, case: Row) -> None:
 
 
 async def agreed(uow: UnitOfWork, event: AgreementEffective) -> None:
-    """An agreement binds: where a court may confirm it, its window starts (JC-1)."""
-    await uow.lock_case(event.case_id)
-    case = await repository.case_of(uow.db, event.case_id)
-    if case is None:
+    """An agreement binds: its turn stays; where a court may confirm it, its window starts (JC-1).
+
+    Whoever mediated sees to the performance (人民调解法 31: R-24). A recall or an override that
+    crossed the agreement has no effect: mediation goes on, and so does the turn here.
+    """
+    found = await load(uow, event.assignment_id)
+    if found is None:
         return
+    case, turn = found
+    if is_open(turn):
+        writes = Writes()
+        turn |= {"state": "accepted", "agreed_at": event.effective_at}
+        turn["version"] += 1
+        writes.add("assignment", turn)
+        if case["next_offer"]:
+            case["next_offer"] = None
+            writes.add("routed_case", case)
+        await writes.write(uow.db)
     confirmation = lanes.lane(case["lane"]).confirmation_for(
         kind_of(uow.runtime, event.organisation)
     )

@@ -95,11 +95,11 @@ class AssignmentOffered(Event):
     "liandiao.assignment.recalled.v1",
     owner=OWNER,
     audience=("source", "handler"),
-    emitted_when="the offer was taken back by its source or by an override",
+    emitted_when="its source or an override asks for the turn back, before it is agreed",
     source="design.md 4",
 )
 class AssignmentRecalled(Event):
-    """The turn is taken back; mediation ends it."""
+    """The turn is taken back; mediation ends it, unless the case is agreed by then."""
 
     assignment_id: UUID
     organisation: Code

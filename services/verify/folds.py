@@ -217,13 +217,12 @@ def _routing_states(turn: Any, over: bool) -> tuple[str, ...]:
         return ("ended",)
     if turn.state == "returned":
         return ("returned",)
-    return ("recalling",) if turn.recalled else (turn.state,)
+    # A recall has no effect once the case is agreed: who mediated it sees to the performance.
+    return ("recalling",) if turn.recalled and not turn.agreed else (turn.state,)
 
 
 def _intake_states(turn: Any) -> tuple[str, ...]:
-    if turn.end is not None:
-        return ("ended", "recalled")
-    return (turn.state, "recalled") if turn.recalled else (turn.state,)
+    return ("ended",) if turn.end is not None else (turn.state,)
 
 
 def _mediations(life: Life, rows: Rows) -> Iterator[Difference]:

@@ -34,6 +34,7 @@ class Turn:
     organisation: str = ""
     offered: bool = False
     recalled: bool = False
+    agreed: bool = False
     answers: list[str] = field(default_factory=list)
     end: str | None = None
 
@@ -265,6 +266,7 @@ def _session(state: str) -> Any:
 def _effective(life: Life, said: Said) -> None:
     life.once(said, f"agreement {said.data['agreement_id']} took effect")
     life.agreements[said.data["agreement_id"]] = said.data["mediation_id"]
+    life.turn(said).agreed = True
 
 
 def _obligations(life: Life, said: Said) -> None:

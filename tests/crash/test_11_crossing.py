@@ -330,7 +330,7 @@ async def _holdings_contradict(
         (event.data["organisation"], event.at) for event in mediation if event.name in ACCEPTED
     }
     ends = {event.at for event in mediation if event.name in OVER}
-    ends |= {e.at for e in routing if e.name in ("assignment.recalled", "routing.undecided")}
+    ends |= {e.at for e in routing if e.name == "routing.undecided"}
     known |= {(turn.scene.sender, at) for at in ends}
     for before, row in itertools.pairwise(rows):
         since = {at for holder, at in known if holder == row["holder"]}

@@ -50,6 +50,31 @@ async def test_a_mediator_is_appointed_and_replaced_for_a_reason(world: World) -
     assert (load[first["mediator_id"]], load[second["mediator_id"]]) == (0, 1)
 
 
+async def test_who_is_replaced_signs_for_nobody_until_appointed_again(world: World) -> None:
+    """人民调解法 29(2) (R-22): the one who has the case answers for the text."""
+    case = await world.appointed()
+    first, second, *_ = await world.mediators()
+    drafted = await world.ok("POST", path(case, "/agreements"), world.agreement_body(case))
+    await world.sign(drafted, "mediator", first["staff_id"])
+    body = {"mediator_id": second["mediator_id"], "reason": "当事人要求更换"}
+    await world.ok("POST", path(case, "/mediators"), body, version=3)
+
+    for party in (case.applicant, case.respondent):
+        await world.sign(drafted, "party", str(party))
+    sealed = await world.sign(drafted, "seal", CENTRE)
+
+    assert (sealed["state"], sealed["missing"]) == (
+        "draft",
+        [{"signer_kind": "mediator", "signer": second["staff_id"]}],
+    )
+    body = {"mediator_id": first["mediator_id"], "reason": "恢复"}
+    view = await world.ok("POST", path(case, "/mediators"), body, version=4)
+    bound = await world.ok("GET", f"/v1/agreements/{drafted['agreement_id']}")
+    assert (view["state"], bound["state"], bound["missing"]) == ("agreed", "effective", [])
+    appointed = view["appointments"][-1]["occurred_at"]
+    assert bound["effective_at"] == appointed > bound["signatures"][-1]["signed_at"]
+
+
 async def test_a_disclosed_relation_bars_unless_both_parties_waive_it(world: World) -> None:
     case = await world.accepted()
     mediator = (await world.mediators())[0]["mediator_id"]

@@ -258,6 +258,35 @@ async def test_a_recall_ends_the_turn_and_calls_sessions_off(world: World) -> No
     assert (await world.refused("POST", path(case, "/accept"), {}, version=3))[0] == 409
 
 
+async def test_the_turn_of_an_agreed_case_is_not_taken_back_and_completes(world: World) -> None:
+    """人民调解法 31 (R-24): who mediated sees to the performance."""
+    case, agreement = await world.agreed()
+    before = await world.types(case)
+
+    await world.hear(
+        case,
+        "routing",
+        AssignmentRecalled(
+            case_id=case.case_id,
+            assignment_id=case.assignment_id,
+            organisation=CENTRE,
+            ground="source-withdrew",
+            recalled_at=world.now,
+        ),
+    )
+
+    assert await world.types(case) == before
+    assert (await world.ok("GET", path(case)))["state"] == "accepted"
+    owed = f"/v1/obligations/{agreement['obligations'][0]}"
+    await world.ok("POST", f"{owed}/performances", {"proved_by": "creditor"}, version=1)
+    name, ended = (await world.emitted(case))[-1]
+    assert (name, ended["end"], ended["outcome"]) == (
+        "assignment.ended",
+        "completed",
+        "agreed_written",
+    )
+
+
 async def test_a_term_clock_is_shown_and_its_miss_flagged(world: World) -> None:
     case = await world.accepted()
     due_at = world.now + timedelta(days=20)

@@ -1,6 +1,7 @@
 """Mediation's pure rules at their boundaries."""
 
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from itertools import permutations
 from uuid import UUID, uuid4
 
@@ -352,6 +353,9 @@ def test_a_side_keeps_to_its_number(sector: str | None, count: int, refusal: str
 # -- agreements --------------------------------------------------------------------------------
 
 PAPER = Terms("paper", frozenset({P1, P2}), HASH)
+HANDS = {"mediator": "s5", "organisation": "330681-CE-0001"}
+effective_at = partial(agreement_rules.effective_at, **HANDS)
+complete_at = partial(agreement_rules.complete_at, **HANDS)
 FOUR = (
     Signature("party", str(P1), NOW, HASH),
     Signature("party", str(P2), NOW + timedelta(minutes=1), HASH),
@@ -364,33 +368,33 @@ def test_an_agreement_of_the_people_binds_from_the_last_of_all_signatures_in_any
     rule = effect_rule("pm", "paper", "committee")
     assert rule is not None
     for order in permutations(FOUR):
-        assert agreement_rules.effective_at(rule, PAPER, order) == NOW + timedelta(minutes=3)
+        assert effective_at(rule, PAPER, order) == NOW + timedelta(minutes=3)
         for without in range(4):
             fewer = order[:without] + order[without + 1 :]
-            assert agreement_rules.effective_at(rule, PAPER, fewer) is None
+            assert effective_at(rule, PAPER, fewer) is None
 
 
 def test_before_filing_the_parties_signatures_are_enough() -> None:
     rule = effect_rule("court_pre", "paper", "centre")
     assert rule is not None
-    assert agreement_rules.effective_at(rule, PAPER, FOUR) == NOW + timedelta(minutes=1)
-    assert agreement_rules.effective_at(rule, PAPER, FOUR[:2]) == NOW + timedelta(minutes=1)
-    assert agreement_rules.effective_at(rule, PAPER, FOUR[1:]) is None
+    assert effective_at(rule, PAPER, FOUR) == NOW + timedelta(minutes=1)
+    assert effective_at(rule, PAPER, FOUR[:2]) == NOW + timedelta(minutes=1)
+    assert effective_at(rule, PAPER, FOUR[1:]) is None
 
 
 @pytest.mark.parametrize("lane", ["court_post", "court_exec", "proc_crim"])
 def test_where_an_organ_acts_effect_is_not_ours_to_state(lane: str) -> None:
     rule = effect_rule(lane, "paper", "committee")
     assert rule is not None
-    assert agreement_rules.effective_at(rule, PAPER, FOUR) is None
-    assert agreement_rules.complete_at(rule, PAPER, FOUR[:2]) == NOW + timedelta(minutes=1)
+    assert effective_at(rule, PAPER, FOUR) is None
+    assert complete_at(rule, PAPER, FOUR[:2]) == NOW + timedelta(minutes=1)
 
 
 def test_an_oral_agreement_binds_from_the_word() -> None:
     oral = Terms("oral", frozenset({P1, P2}), HASH, NOW)
     rule = effect_rule("pm", "oral", "committee")
     assert rule is not None
-    assert agreement_rules.effective_at(rule, oral, ()) == NOW
+    assert effective_at(rule, oral, ()) == NOW
     for lane in ("court_pre", "medical", "labor", "petition"):
         assert effect_rule(lane, "oral", "committee") is None
 
@@ -416,11 +420,22 @@ def test_every_effect_rule_of_the_lane_table_is_known() -> None:
 def test_a_signature_under_another_text_does_not_count() -> None:
     other = (*FOUR[:3], Signature("seal", "330681-CE-0001", NOW, "b" * 64))
     rule = "all_signatures_mediator_and_seal"
-    assert agreement_rules.effective_at(rule, PAPER, other) is None
-    missing = agreement_rules.missing_signers(
-        rule, PAPER, other, mediator="s5", organisation="330681-CE-0001"
-    )
+    assert effective_at(rule, PAPER, other) is None
+    missing = agreement_rules.missing_signers(rule, PAPER, other, **HANDS)
     assert missing == (("seal", "330681-CE-0001"),)
+
+
+def test_only_the_hand_of_who_mediates_now_counts_and_effect_asks_for_what_is_missing() -> None:
+    rule = "all_signatures_mediator_and_seal"
+    others = {**HANDS, "mediator": "s6"}
+    both = (*FOUR, Signature("mediator", "s6", NOW + timedelta(minutes=9), HASH))
+
+    missing = agreement_rules.missing_signers(rule, PAPER, FOUR, **others)
+    assert missing == (("mediator", "s6"),)
+    assert agreement_rules.effective_at(rule, PAPER, FOUR, **others) is None
+    assert agreement_rules.effective_at(rule, PAPER, both, **others) == NOW + timedelta(minutes=9)
+    # The replaced one's word of later says nothing about when the agreement binds.
+    assert effective_at(rule, PAPER, both) == NOW + timedelta(minutes=3)
 
 
 @pytest.mark.parametrize(

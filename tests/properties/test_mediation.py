@@ -37,8 +37,8 @@ SIDES = {"A": "applicant", "B": "applicant", "R": "respondent"}
 # By the lane: what silence ends a turn as, and whose hand an agreement of a centre needs besides.
 SILENCE = {"pm": ("escalate", "escalated"), "court_pre": ("reoffer", "not_confirmed")}
 BESIDES = {"pm": {"mediator", "seal"}, "court_pre": set()}
-# Minutes from the time the example began: before and after everything that is signed.
-EARLY, SIGNED, LATE = -30, -20, 0
+# Minutes from the time the example began: before and after everything that is signed; as it runs.
+EARLY, SIGNED, LATE, JUST_NOW = -30, -20, 0, 1
 ENOUGH = 1000
 
 # How far a case has come when the walk begins.
@@ -143,7 +143,7 @@ class Plain:
             self._turn_over(SILENCE[self.lane][1], None)
 
     def recall(self) -> None:
-        if self.turn[0] not in ("offered", "accepted"):
+        if self.turn[0] not in ("offered", "accepted") or self.state == "agreed":
             return
         if self.state == "open":
             self._call_off("recalled")
@@ -160,6 +160,8 @@ class Plain:
             return False
         self.mediator = mediator
         self.told.append(("mediator.appointed", None))
+        if self.agreement:
+            self._effect_if_signed(self.agreement, JUST_NOW)
         return True
 
     def consent(self, party: str, state: str) -> bool:
@@ -265,8 +267,11 @@ class Plain:
         return True
 
     def _effect_if_signed(self, agreement: Agreement, at: int) -> None:
-        hands = {name.split()[0] for name in agreement.signed}
-        if hands >= agreement.parties | BESIDES[self.lane]:
+        needed = {
+            f"mediator {self.mediator}" if hand == "mediator" else hand
+            for hand in agreement.parties | BESIDES[self.lane]
+        }
+        if agreement.signed >= needed:
             self._effect(agreement, at)
 
     def _effect(self, agreement: Agreement, at: int) -> None:

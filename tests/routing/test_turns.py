@@ -1,10 +1,13 @@
 """Offer, return, objection, recall, override, settlement: one turn at a time, never two."""
 
+from typing import Any
+
 import asyncpg
 import pytest
 
 from routing.wiring import ROUTING
 from services.events.intake import CaseCorrected, CaseReopened, PartyLeft, ReferralReceived
+from services.events.mediation import AgreementEffective
 from services.ids import new_id
 from tests.routing.world import (
     CENTRE,
@@ -13,6 +16,7 @@ from tests.routing.world import (
     COORDINATOR,
     COURT,
     POLICE,
+    Case,
     World,
 )
 
@@ -207,6 +211,61 @@ async def test_the_source_recalls_and_holds_the_case_again(world: World) -> None
     body = {"case_id": str(case.case_id), "stage": "agreement", "outcome": "lead_named"}
     await world.ok("POST", "/v1/conferences", {**body, "lead": CENTRE})
     assert (await world.turn(case))["organisation"] == CENTRE
+
+
+async def test_an_agreed_case_is_not_taken_back(world: World) -> None:
+    """人民调解法 31 (R-24): who mediated sees to the performance."""
+    case = await world.registered()
+    turn = await world.accept(case)
+    await agree(world, case, turn)
+
+    recall = f"/v1/assignments/{turn['assignment_id']}/recalls"
+    assert (await world.call("POST", recall)).status_code == 409
+    override = f"/v1/decisions/{turn['decision_id']}/overrides"
+    body = {"organisation": CENTRE, "ground": "complex"}
+    assert (await world.call("POST", override, body, by=COORDINATOR)).status_code == 409
+    assert "assignment.recalled" not in await world.names(case)
+
+
+@pytest.mark.parametrize("overridden", [False, True])
+async def test_a_recall_that_crosses_an_agreement_has_no_effect(
+    world: World, overridden: bool
+) -> None:
+    case = await world.registered()
+    turn = await world.accept(case)
+    if overridden:
+        body = {"organisation": CENTRE, "ground": "complex"}
+        path = f"/v1/decisions/{turn['decision_id']}/overrides"
+        await world.ok("POST", path, body, by=COORDINATOR)
+    else:
+        await world.ok("POST", f"/v1/assignments/{turn['assignment_id']}/recalls", {})
+
+    await agree(world, case, turn)
+    kept = await world.ok("GET", f"/v1/assignments/{turn['assignment_id']}")
+    await world.end(case, "completed")
+
+    assert (kept["organisation"], kept["state"]) == (COMMITTEE, "accepted")
+    assert (await world.names(case)).count("assignment.offered") == 1
+
+
+async def agree(world: World, case: Case, turn: dict[str, Any]) -> None:
+    """Mediation says that an agreement binds."""
+    await world.hear(
+        case,
+        "mediation",
+        AgreementEffective(
+            case_id=case.case_id,
+            agreement_id=new_id(),
+            mediation_id=new_id(),
+            assignment_id=turn["assignment_id"],
+            organisation=turn["organisation"],
+            form="written",
+            effect_rule="both_parties_signed",
+            sha256="a" * 64,
+            confirmable=False,
+            effective_at=await world.now(),
+        ),
+    )
 
 
 async def test_an_override_follows_the_end_of_the_turn_it_took_back(world: World) -> None:
