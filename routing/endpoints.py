@@ -367,7 +367,7 @@ async def override_decision(
         )
         await once.store(201, location=f"/v1/decisions/{standing}", resource_id=str(standing))
     row = await repository.decision_of(uow.db, UUID(once.resource_id))
-    return _decision_view(_found(row))
+    return _decision_view(await _mine(uow, caller, row))
 
 
 # -- turns ----------------------------------------------------------------------------------------
@@ -476,7 +476,7 @@ async def recall_assignment(
         await once.store(
             201, location=f"/v1/assignments/{assignment_id}", resource_id=str(assignment_id)
         )
-    return _found(await repository.turn_of(uow.db, assignment_id))
+    return await _mine(uow, caller, await repository.turn_of(uow.db, assignment_id), "organisation")
 
 
 @_router.post(
@@ -498,12 +498,14 @@ async def decide_objection(
         await once.store(
             201, location=f"/v1/assignments/{assignment_id}", resource_id=str(assignment_id)
         )
-    return _found(await repository.turn_of(uow.db, assignment_id))
+    return await _mine(uow, caller, await repository.turn_of(uow.db, assignment_id), "organisation")
 
 
 # -- settlements ----------------------------------------------------------------------------------
 
 ConferenceReader = Annotated[Caller, requires("conference:read")]
+# Whom a settlement names: they may read it also without a part in the case.
+OF_CONFERENCE = ("members", "convened_by")
 
 
 @_router.post(
@@ -523,9 +525,10 @@ async def settle_case(
     A lead that is named gets an offer; one that can be bound cannot return it.
     """
     if not once.replayed:
-        row = await settling.settle(uow, caller, **body.model_dump())
-        await once.store(201, location=f"/v1/conferences/{row['id']}", resource_id=str(row["id"]))
-    return _found(await repository.conference_of(uow.db, UUID(once.resource_id)))
+        made = await settling.settle(uow, caller, **body.model_dump())
+        await once.store(201, location=f"/v1/conferences/{made['id']}", resource_id=str(made["id"]))
+    row = await repository.conference_of(uow.db, UUID(once.resource_id))
+    return await _mine(uow, caller, row, *OF_CONFERENCE)
 
 
 @_router.get(
@@ -542,7 +545,7 @@ async def list_conferences(
 ) -> dict[str, Any]:
     """List settlements of the caller's cases, oldest first."""
     filters = {"case_id": case_id, "stage": stage}
-    return await _list(uow, caller, page, "conference", filters, own=("members",))
+    return await _list(uow, caller, page, "conference", filters, own=OF_CONFERENCE)
 
 
 @_router.get(
@@ -553,7 +556,7 @@ async def read_conference(
 ) -> dict[str, Any]:
     """Read one settlement."""
     row = await repository.conference_of(uow.db, conference_id)
-    return await _mine(uow, caller, row, "members")
+    return await _mine(uow, caller, row, *OF_CONFERENCE)
 
 
 # -- linkages -------------------------------------------------------------------------------------
@@ -577,13 +580,16 @@ async def request_linkage(
     if not once.replayed:
         row = await linking.request(uow, caller, **body.model_dump())
         await once.store(201, location=f"/v1/linkages/{row['id']}", resource_id=str(row["id"]))
-    return await _linkage(uow, UUID(once.resource_id), response)
+    return await _linkage(uow, caller, UUID(once.resource_id), response)
 
 
-async def _linkage(uow: UnitOfWork, linkage_id: UUID, response: Response) -> dict[str, Any]:
-    row = _found(await repository.linkage_of(uow.db, linkage_id))
-    etag(response, row["version"])
-    return row
+async def _linkage(
+    uow: UnitOfWork, caller: Caller, linkage_id: UUID, response: Response
+) -> dict[str, Any]:
+    row = await repository.linkage_of(uow.db, linkage_id)
+    found = await _mine(uow, caller, row, "asked", "asked_by", roles=IN_CHARGE)
+    etag(response, found["version"])
+    return found
 
 
 @_router.get(
@@ -607,10 +613,7 @@ async def read_linkage(
     linkage_id: UUID, caller: LinkageReader, uow: Reader, response: Response
 ) -> dict[str, Any]:
     """Read one request for help."""
-    row = await repository.linkage_of(uow.db, linkage_id)
-    found = await _mine(uow, caller, row, "asked", "asked_by", roles=IN_CHARGE)
-    etag(response, found["version"])
-    return found
+    return await _linkage(uow, caller, linkage_id, response)
 
 
 @_router.post(
@@ -632,7 +635,7 @@ async def answer_linkage(
     if not once.replayed:
         await linking.answer(uow, caller, linkage_id, version=version, **body.model_dump())
         await once.store(201, location=f"/v1/linkages/{linkage_id}", resource_id=str(linkage_id))
-    return await _linkage(uow, linkage_id, response)
+    return await _linkage(uow, caller, linkage_id, response)
 
 
 @_router.post(
@@ -654,7 +657,7 @@ async def cancel_linkage(
     if not once.replayed:
         await linking.cancel(uow, caller, linkage_id, reason=body.reason, version=version)
         await once.store(201, location=f"/v1/linkages/{linkage_id}", resource_id=str(linkage_id))
-    return await _linkage(uow, linkage_id, response)
+    return await _linkage(uow, caller, linkage_id, response)
 
 
 # -- clocks ---------------------------------------------------------------------------------------
@@ -682,7 +685,10 @@ async def list_clocks(
     return await _list(uow, caller, page, "clock", filters)
 
 
-async def _clock(uow: UnitOfWork, row: dict[str, Any], response: Response) -> dict[str, Any]:
+async def _clock(
+    uow: UnitOfWork, caller: Caller, clock_id: UUID, response: Response
+) -> dict[str, Any]:
+    row = await _mine(uow, caller, await repository.clock_of(uow.db, clock_id))
     etag(response, row["version"])
     return {**row, "pauses": await repository.pauses_of(uow.db, row["id"])}
 
@@ -692,8 +698,7 @@ async def read_clock(
     clock_id: UUID, caller: ClockReader, uow: Reader, response: Response
 ) -> dict[str, Any]:
     """Read one clock with its pauses; the original due instant stays visible."""
-    row = await _mine(uow, caller, await repository.clock_of(uow.db, clock_id))
-    return await _clock(uow, row, response)
+    return await _clock(uow, caller, clock_id, response)
 
 
 async def _clock_to_change(
@@ -734,7 +739,7 @@ async def pause_clock(
             paused_by=caller.organisation,
         )
         await _store_clock(uow, once, row, "clock.paused")
-    return await _clock(uow, _found(await repository.clock_of(uow.db, clock_id)), response)
+    return await _clock(uow, caller, clock_id, response)
 
 
 async def _store_clock(uow: UnitOfWork, once: Once, row: dict[str, Any], action: str) -> None:
@@ -762,7 +767,7 @@ async def resume_clock(
         row = await _clock_to_change(uow, caller, clock_id, version)
         await clocks.resume(uow, row, resumed_at=body.resumed_at or uow.now)
         await _store_clock(uow, once, row, "clock.resumed")
-    return await _clock(uow, _found(await repository.clock_of(uow.db, clock_id)), response)
+    return await _clock(uow, caller, clock_id, response)
 
 
 @_router.post(
@@ -785,7 +790,7 @@ async def extend_clock(
         row = await _clock_to_change(uow, caller, clock_id, version)
         await clocks.extend(uow, row, n=body.n, unit=body.unit, agreed_by=body.agreed_by)
         await _store_clock(uow, once, row, "clock.extended")
-    return await _clock(uow, _found(await repository.clock_of(uow.db, clock_id)), response)
+    return await _clock(uow, caller, clock_id, response)
 
 
 @_router.post(

@@ -56,6 +56,7 @@ def add_chassis_tables(metadata: sa.MetaData) -> None:
         sa.Column("headers", JSONB, nullable=False),
         sa.Column("data", BYTEA),
         instant("recorded_at"),
+        sa.Column("heard", sa.Text),
         instant("published_at", nullable=True),
         sa.Column("partition", sa.Integer),
         sa.Column("offset", sa.BigInteger),

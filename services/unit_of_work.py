@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from services.runtime import Runtime
 
 MAX_EVENT_BYTES = 64 * 1024
+# Who speaks in ``cases``.
+SOURCES: Final = ("/intake", "/routing", "/mediation", "/notification")
 
 
 @dataclass
@@ -79,25 +81,29 @@ WITH heads AS (
     closed = excluded.closed, last_sequence = excluded.last_sequence,
     case_number = coalesce(case_stream.case_number, excluded.case_number)
 ), events AS (
-  INSERT INTO outbox (event_id, topic, key, sequence, type, headers, data, recorded_at)
-  SELECT event_id, topic, key, sequence, type, headers::jsonb, data, recorded_at
+  INSERT INTO outbox (event_id, topic, key, sequence, type, headers, data, recorded_at, heard)
+  SELECT event_id, topic, key, sequence, type, headers::jsonb, data, recorded_at,
+    CASE WHEN hears IS NOT NULL THEN nullif(concat_ws(',', nullif(hears, ''),
+      (SELECT string_agg(ltrim(i.source, '/') || '=' || i.sequence, ',') FROM inbox i
+       WHERE i.consumer = $31 AND i.source = ANY($32::text[]) AND i.case_id = key::uuid)), '') END
   FROM unnest($6::uuid[], $7::text[], $8::text[], $9::bigint[], $10::text[], $11::text[],
-    $12::bytea[], $13::timestamptz[])
-    WITH ORDINALITY AS t(event_id, topic, key, sequence, type, headers, data, recorded_at, n)
+    $12::bytea[], $13::timestamptz[], $14::text[])
+    WITH ORDINALITY
+    AS t(event_id, topic, key, sequence, type, headers, data, recorded_at, hears, n)
   ORDER BY n
 ), trail AS (
   INSERT INTO audit_entry (id, action, case_id, subject, actor, organisation, acted_by, purpose,
     correlation_id, detail, recorded_at)
   SELECT id, action, case_id, subject, actor, organisation, acted_by, purpose, correlation_id,
     detail::jsonb, recorded_at
-  FROM unnest($14::uuid[], $15::text[], $16::uuid[], $17::text[], $18::text[], $19::text[],
-    $20::text[], $21::text[], $22::text[], $23::text[], $24::timestamptz[])
+  FROM unnest($15::uuid[], $16::text[], $17::uuid[], $18::text[], $19::text[], $20::text[],
+    $21::text[], $22::text[], $23::text[], $24::text[], $25::timestamptz[])
     AS t(id, action, case_id, subject, actor, organisation, acted_by, purpose, correlation_id,
       detail, recorded_at)
 )
 INSERT INTO job (id, kind, key, payload, run_after)
 SELECT id, kind, key, payload::jsonb, run_after
-FROM unnest($25::uuid[], $26::text[], $27::text[], $28::text[], $29::timestamptz[])
+FROM unnest($26::uuid[], $27::text[], $28::text[], $29::text[], $30::timestamptz[])
   AS t(id, kind, key, payload, run_after)
 ON CONFLICT (key) DO NOTHING
 """
@@ -132,6 +138,7 @@ class UnitOfWork:
         self.streams: dict[UUID, CaseStream] = {}
         self.on_emit: Callable[[], None] | None = None
         self._touched: set[UUID] = set()
+        self._new: set[UUID] = set()
         self._pending = _Pending()
         self.wrote_events = False
         self.wrote_jobs = False
@@ -200,6 +207,7 @@ class UnitOfWork:
         """A case row that this transaction makes: inserted with the flush, nothing to lock."""
         stream = CaseStream(case_id, case_number, 1, False, 0)
         self.streams[case_id] = stream
+        self._new.add(case_id)
         self._touched.add(case_id)
         self.take_turn(case_id)
         return stream
@@ -272,11 +280,27 @@ class UnitOfWork:
                 orjson.dumps(headers).decode(),
                 data,
                 self.now,
+                self._heard_in_batch(event.case_id),
             )
         )
         if self.on_emit is not None:
             self.on_emit()
         return EmittedEvent(event_id, stream.last_sequence, spec.type)
+
+    def _heard_in_batch(self, case_id: UUID) -> str | None:
+        """How far the batch has come with each source of the case; None when nobody was heard.
+
+        What stands in the inbox is added with the flush. A topic that was lost is filled again in
+        this order (``recovery.fill_topic``).
+        """
+        if case_id in self._new:
+            return None
+        heads = self.batch.heads if self.batch is not None else {}
+        return ",".join(
+            f"{source[1:]}={heads[source, case_id].sequence}"
+            for source in SOURCES
+            if source != self.runtime.service.source and (source, case_id) in heads
+        )
 
     # -- other things that stand or fall with the transaction --------------------------------
 
@@ -308,6 +332,7 @@ class UnitOfWork:
                 orjson.dumps(headers).decode(),
                 data,
                 self.now,
+                None,
             )
         )
 
@@ -373,9 +398,11 @@ class UnitOfWork:
                 [r.episode for r in rows],
                 [r.closed for r in rows],
                 [r.last_sequence for r in rows],
-                *_columns(pending.outbox, 8),
+                *_columns(pending.outbox, 9),
                 *_columns(pending.audit, 11),
                 *_columns(pending.jobs, 5),
+                f"{self.runtime.service.name}.cases",
+                [source for source in SOURCES if source != self.runtime.service.source],
             )
             self.wrote_events |= bool(pending.outbox)
             self.wrote_jobs |= bool(pending.jobs)

@@ -35,6 +35,15 @@ async def _row(uow: UnitOfWork, confirmation_id: UUID) -> Row:
     return row
 
 
+async def _readable(uow: UnitOfWork, caller: Caller, confirmation_id: UUID) -> Row:
+    """For source and handler of the case and the court that has it. Raises ``NotFound``."""
+    row = await _row(uow, confirmation_id)
+    held = await AgencyScope(caller).require(uow, row["case_id"])
+    if not held & {"source", "handler"} and caller.organisation != row["court"]:
+        raise NotFound()
+    return row
+
+
 @router.post(
     "/agreements/{agreement_id}/confirmations",
     status_code=201,
@@ -55,7 +64,7 @@ async def apply_for_confirmation(
     Within 30 days of effect (民事诉讼法 205); If-Match is the agreement's.
     """
     if once.replayed:
-        row = await _row(uow, UUID(once.resource_id))
+        row = await _readable(uow, caller, UUID(once.resource_id))
     else:
         done_by = await act(
             uow, caller.organisation, occurred_at=body.occurred_at, acted_by=caller.acted_by
@@ -77,10 +86,7 @@ async def read_confirmation(
     confirmation_id: UUID, caller: Reading, uow: Unit, response: Response
 ) -> dict[str, Any]:
     """One application, for source and handler of the case and the court that has it."""
-    row = await _row(uow, confirmation_id)
-    held = await AgencyScope(caller).require(uow, row["case_id"])
-    if not held & {"source", "handler"} and caller.organisation != row["court"]:
-        raise NotFound()
+    row = await _readable(uow, caller, confirmation_id)
     uow.audit("confirmation.read", case_id=row["case_id"], subject=str(confirmation_id))
     etag(response, row["version"])
     return handlers.view(row)

@@ -13,6 +13,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from services.errors import Poison
 from services.messaging import kafka
+from services.messaging.causal import Said, in_order, read_heard
 from services.messaging.group import Positions
 from services.messaging.kafka import Envelope, Incoming
 from services.messaging.transaction import transaction
@@ -252,13 +253,29 @@ async def follow_mark(runtime: "Runtime", stop: asyncio.Event) -> None:
 # -- after Kafka was lost -------------------------------------------------------------------------
 
 
+_NOT_YET: Final = """held_reason IS NULL
+  AND (published_at IS NULL OR (partition, "offset") > ($5::int, $6::bigint))"""
+_COLUMNS: Final = 'o.id, event_id, o.key, sequence, headers, data, heard, partition, "offset"'
+
+
+def _said(name: str, row: asyncpg.Record) -> Said:
+    """A row of the outbox of the service with this name."""
+    cause = dict(row["headers"]).get("ce_causationid")
+    try:
+        cause_id = UUID(cause) if cause else None
+    except ValueError:
+        cause_id = None
+    heard = read_heard(row["heard"])
+    return Said(name, row["event_id"], row["key"], row["sequence"], cause_id, heard, row)
+
+
 async def _stamped_rows(
     name: str, pool: asyncpg.Pool, topic: str
 ) -> AsyncIterator[tuple[int, int, str, asyncpg.Record]]:
     """Published rows of one outbox in the order in which they stood in the topic."""
     async with pool.acquire() as db, db.transaction(readonly=True):
         cursor = db.cursor(
-            """SELECT id, key, headers, data, partition, "offset" FROM outbox
+            f"""SELECT {_COLUMNS} FROM outbox o
                WHERE topic = $1 AND published_at IS NOT NULL
                ORDER BY partition, "offset", id""",
             topic,
@@ -286,6 +303,71 @@ async def _merged(
             break
 
 
+async def _in_causal_order(
+    pools: Mapping[str, asyncpg.Pool], topic: str
+) -> AsyncIterator[list[Said]]:
+    """The rows of all outboxes in batches, nothing before what it followed from."""
+    taken: set[UUID] = set()
+    batch: list[Said] = []
+
+    async def arranged() -> list[Said]:
+        last = batch[-1].row["partition"], batch[-1].row["offset"]
+        later = [s for s in await _later(pools, topic, batch, last) if s.event_id not in taken]
+        ordered = in_order(batch, later)
+        taken.update(said.event_id for said in ordered)
+        taken.difference_update(said.event_id for said in batch)
+        return ordered
+
+    async for name, row in _merged(pools, topic):
+        if row["event_id"] in taken:
+            taken.remove(row["event_id"])
+            continue
+        batch.append(_said(name, row))
+        if len(batch) >= REBUILD_BATCH:
+            yield await arranged()
+            batch = []
+    if batch:
+        yield await arranged()
+
+
+async def _later(
+    pools: Mapping[str, asyncpg.Pool], topic: str, batch: list[Said], last: tuple[int, int]
+) -> list[Said]:
+    """What the batch followed from, directly or not, and that stands behind it or nowhere."""
+    found: list[Said] = []
+    known = {said.event_id for said in batch}
+    news = batch
+    while news:
+        upto: dict[str, dict[str, int]] = {name: {} for name in pools}
+        for said in news:
+            for source, sequence in said.needs().items():
+                wanted = upto.get(source, {})
+                wanted[said.key] = max(wanted.get(said.key, 0), sequence)
+        causes = [said.cause for said in news if said.cause]
+        news = []
+        for name, pool in pools.items():
+            rows = await pool.fetch(
+                f"""SELECT {_COLUMNS} FROM outbox o
+                      JOIN unnest($2::text[], $3::bigint[]) AS w(key, upto)
+                        ON o.key = w.key AND o.sequence <= w.upto
+                    WHERE o.topic = $1 AND {_NOT_YET}
+                    UNION ALL
+                    SELECT {_COLUMNS} FROM outbox o
+                    WHERE o.topic = $1 AND event_id = ANY($4::uuid[]) AND {_NOT_YET}""",
+                topic,
+                list(upto[name]),
+                list(upto[name].values()),
+                causes,
+                *last,
+            )
+            for row in rows:
+                if row["event_id"] not in known:
+                    known.add(row["event_id"])
+                    news.append(_said(name, row))
+        found += news
+    return found
+
+
 async def rebuild_topic() -> dict[str, int]:
     """``fill_topic`` with the databases of all four services, as their settings say."""
     from services.runtime import Runtime
@@ -307,6 +389,9 @@ async def fill_topic(
 ) -> int:
     """Fill an empty ``cases`` from the outboxes of all services, in its original order.
 
+    No event comes before one that its service had heard when it said it, nor before an earlier one
+    of its own stream, whatever the stamps say (``causal.in_order``).
+
     Run with the services stopped; start them with the next generation afterwards, so that every
     consumer begins at the beginning and drops what its inbox knows. Answers how many events.
     Raises ``RuntimeError`` when the topic holds anything.
@@ -315,23 +400,24 @@ async def fill_topic(
     await _require_empty(settings, topic)
     producer = kafka.new_producer(settings, "rebuild")
     done = 0
-    batch: list[tuple[str, asyncpg.Record, asyncio.Future[Any]]] = []
     try:
         await asyncio.wait_for(producer.start(), 30)
         partitions = len(await producer.partitions_for(topic))
-        async for name, row in _merged(pools, topic):
-            future = await producer.send(
-                topic,
-                key=row["key"].encode(),
-                value=row["data"],
-                headers=kafka.headers_for_kafka(row["headers"]),
-                partition=row["partition"] if row["partition"] < partitions else None,
-            )
-            batch.append((name, row, future))
-            if len(batch) >= REBUILD_BATCH:
-                done += await _stamp_again(pools, batch)
-                batch = []
-        done += await _stamp_again(pools, batch)
+        async for batch in _in_causal_order(pools, topic):
+            sent = []
+            for said in batch:
+                partition = said.row["partition"]
+                future = await producer.send(
+                    topic,
+                    key=said.key.encode(),
+                    value=said.row["data"],
+                    headers=kafka.headers_for_kafka(said.row["headers"]),
+                    partition=partition
+                    if partition is not None and partition < partitions
+                    else None,
+                )
+                sent.append((said.source, said.row, future))
+            done += await _stamp_again(pools, sent)
     finally:
         await kafka.close(producer)
     log.warning("topic rebuilt", topic=topic, events=done)
@@ -352,7 +438,8 @@ async def _stamp_again(
         ]
         if mine:
             await pool.execute(
-                """UPDATE outbox o SET partition = s.partition, "offset" = s."offset"
+                """UPDATE outbox o SET partition = s.partition, "offset" = s."offset",
+                     published_at = coalesce(o.published_at, clock_timestamp())
                    FROM unnest($1::bigint[], $2::int[], $3::bigint[])
                      AS s(id, partition, "offset") WHERE o.id = s.id""",
                 *[list(column) for column in zip(*mine, strict=True)],

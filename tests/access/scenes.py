@@ -272,12 +272,13 @@ class Maker:
         await self.act(scene, f"/v1/sessions/{held['session_id']}", "held", told)
         scene.bodies["session"] = session
         ids["session_id"] = held["session_id"]
-        await self.post(
+        note = await self.post(
             scene,
             f"/v1/sessions/{held['session_id']}/notes",
             {"text": "只有本人能看"},
             **{"Acted-By": mediator["staff_id"]},
         )
+        ids["note_id"] = note["note_id"]
         scene.bodies["agreement"] = {
             "form": "paper",
             "parties": scene.parties,

@@ -245,4 +245,74 @@ MUTANTS: Final = (
         "if agreement is not None:",
         "tests/properties/test_mediation.py",
     ),
+    Mutant(
+        "an ended turn can end again",
+        "routing/handlers/turns.py",
+        """    return turn["state"] in ("offered", "accepted", "objected", "recalling")
+""",
+        """    return turn["state"] is not None
+""",
+        "tests/routing/test_turns.py",
+    ),
+    Mutant(
+        "a mediator is not booked",
+        "mediation/session/handlers.py",
+        """    keys = [f"mediator:{row['mediator_id']}", *(f"party:{p}" for p in row["parties"])]
+""",
+        """    keys = [f"party:{p}" for p in row["parties"]]
+""",
+        "tests/properties/test_mediation.py",
+    ),
+    Mutant(
+        "a former handler keeps its part when a case is reopened",
+        "routing/handlers/turns.py",
+        """        uow.db, case["case_id"], ["handler", "linked", "supervisor"]
+""",
+        """        uow.db, case["case_id"], ["linked", "supervisor"]
+""",
+        "tests/properties/test_assignment.py",
+    ),
+    Mutant(
+        "a case is over while a court decides on confirmation",
+        "mediation/proceeding/handlers.py",
+        """    if not all_ended(o["state"] for o in owed) or await awaited(uow.db, row["mediation_id"]):
+""",
+        """    if not all_ended(o["state"] for o in owed):
+""",
+        "tests/properties/test_mediation.py",
+    ),
+    Mutant(
+        "a replaced mediator's signature counts",
+        "mediation/agreement/handlers.py",
+        """        "mediator": await mediator_staff_id(mediation, uow),
+""",
+        """        "mediator": next((s.signer for s in signatures if s.signer_kind == "mediator"), None),
+""",
+        "tests/mediation/test_mediation.py",
+    ),
+    Mutant(
+        "a lost topic is filled by its stamps alone",
+        "services/messaging/recovery.py",
+        "        ordered = in_order(batch, later)\n",
+        "        ordered = list(batch)\n",
+        "tests/services/test_recovery.py",
+    ),
+    Mutant(
+        "a replay is shown without asking the gate",
+        "routing/endpoints.py",
+        """    row = await _mine(uow, caller, await repository.clock_of(uow.db, clock_id))
+""",
+        """    row = _found(await repository.clock_of(uow.db, clock_id))
+""",
+        "tests/access/test_replays.py",
+    ),
+    Mutant(
+        "an agreed turn is taken back",
+        "mediation/proceeding/handlers.py",
+        """        if row["state"] == "agreed":
+            return
+        await cancel_planned""",
+        """        await cancel_planned""",
+        "tests/mediation/test_queue.py",
+    ),
 )

@@ -23,7 +23,7 @@ from hypothesis.stateful import (
 )
 
 from services.events.envelope import Event
-from services.events.intake import CaseCorrected, CaseLaneChanged
+from services.events.intake import CaseCorrected, CaseLaneChanged, CaseReopened
 from services.events.mediation import (
     AssignmentAccepted,
     AssignmentEnded,
@@ -69,6 +69,7 @@ FAR = (
     "unanswered",
     "closed before the answer arrives",
     "recalled before the answer arrives",
+    "reopened before the answer arrives",
 )
 
 
@@ -92,6 +93,8 @@ class Plain:
     def __init__(self, lane: str) -> None:
         self.lane, self.state, self.reason = lane, "undecided", ""
         self.turns: list[Turn] = []
+        self.past: list[Turn] = []
+        self.episode = 1
         self.declined: set[str] = set()
         self.failed_stages: set[str] = set()
         self.returns = 0
@@ -104,6 +107,11 @@ class Plain:
     def turn(self) -> Turn | None:
         """The one open turn."""
         return self.turns[-1] if self.turns and self.turns[-1].state in OPEN else None
+
+    @property
+    def every_turn(self) -> list[Turn]:
+        """Those of former rounds too."""
+        return [*self.past, *self.turns]
 
     @property
     def superior(self) -> str | None:
@@ -212,6 +220,14 @@ class Plain:
             turn.state, turn.end, turn.window = "over", "closed", False
         self.state, self.term, self.settling = "closed", False, False
 
+    def reopened(self) -> None:
+        """The next round knows nothing of who declined in the former one."""
+        self.episode += 1
+        self.past += self.turns
+        self.turns, self.declined, self.failed_stages = [], set(), set()
+        self.returns, self.wanted = 0, None
+        self.ask()
+
 
 class Assignments(RuleBasedStateMachine):
     """One case at routing and at a desk, their messages under way."""
@@ -240,6 +256,11 @@ class Assignments(RuleBasedStateMachine):
         elif self.far == "closed before the answer arrives":
             self.desk_refuses()
             self.case_closes(True)
+        elif self.far == "reopened before the answer arrives":
+            self.desk_refuses()
+            self.case_closes(True)
+            self.routing_is_as_the_model()
+            self.case_reopens()
         elif self.far == "recalled before the answer arrives":
             self.desk_refuses()
             self.source_recalls()
@@ -275,7 +296,7 @@ class Assignments(RuleBasedStateMachine):
         self.desk: dict[str, str] = {}
         self.late: set[str] = set()
         self.to_desk: deque[tuple[str, dict[str, Any]]] = deque()
-        self.to_routing: deque[tuple[int, Event]] = deque()
+        self.to_routing: deque[tuple[int, int, Event]] = deque()
         self.read = 0
 
     # -- the desk --------------------------------------------------------------------------------
@@ -285,17 +306,18 @@ class Assignments(RuleBasedStateMachine):
         assert self.plain is not None
         turn_id = next(reversed(self.desk))
         place = self.ids.index(turn_id)
-        turn = self.plain.turns[place]
+        turn = self.plain.every_turn[place]
         common = {"case_id": self.case.case_id, "assignment_id": turn_id}
         who = {"organisation": turn.organisation, "ordinal": turn.ordinal}
-        self.to_routing.append((place, kind(**common, **who, **more)))
+        episode = self.plain.episode - (place < len(self.plain.past))
+        self.to_routing.append((place, episode, kind(**common, **who, **more)))
 
     def _newest(self) -> tuple[str, Turn] | None:
         if not self.desk:
             return None
         assert self.plain is not None
         turn_id = next(reversed(self.desk))
-        return turn_id, self.plain.turns[self.ids.index(turn_id)]
+        return turn_id, self.plain.every_turn[self.ids.index(turn_id)]
 
     def _desk_is(self, *states: str) -> bool:
         found = self._newest()
@@ -354,13 +376,20 @@ class Assignments(RuleBasedStateMachine):
     def desk_ends(self, end: str) -> None:
         self._end(end)
 
+    @precondition(lambda self: self._desk_is("over"))
+    @rule(end=st.sampled_from(["completed", "failed", "recalled"]))
+    def desk_ends_what_is_over(self, end: str) -> None:
+        """It never should; whoever is asked by then must not feel it."""
+        self._say(AssignmentEnded, end=end, ended_at=self._now())
+
     @precondition(lambda self: self.to_routing)
     @rule(again=st.integers(1, 2))
     def routing_hears(self, again: int) -> None:
         assert self.plain is not None
-        place, event = self.to_routing.popleft()
+        place, self.case.episode, event = self.to_routing.popleft()
         self.run(self.world.hear(self.case, "mediation", event, again=again))
-        turn = self.plain.turns[place]
+        self.case.episode = self.plain.episode
+        turn = self.plain.every_turn[place]
         if turn.state not in OPEN:
             return
         if isinstance(event, AssignmentAccepted):
@@ -487,6 +516,27 @@ class Assignments(RuleBasedStateMachine):
             self.run(self.world.close(self.case))
             self.plain.closed()
 
+    @precondition(lambda self: self.plain.state == "closed")
+    @rule()
+    def case_reopens(self) -> None:
+        assert self.plain is not None
+        self.case.episode += 1
+        self._intake(
+            CaseReopened(
+                case_id=self.case.case_id,
+                referral_id=new_id(),
+                organisation=self.source,
+                lane=self.plain.lane,
+                dispute_type="contract",
+                place="330681001000",
+                parties=self.parties,
+                ground="new_facts",
+                received_at=self._now(),
+                reopened_at=self._now(),
+            )
+        )
+        self.plain.reopened()
+
     # -- both ------------------------------------------------------------------------------------
 
     @invariant()
@@ -497,7 +547,7 @@ class Assignments(RuleBasedStateMachine):
         assert self.run(self._found()) == (
             plain.state,
             plain.returns,
-            [(t.ordinal, t.organisation, t.returnable, t.end, t.state) for t in plain.turns],
+            [(t.ordinal, t.organisation, t.returnable, t.end, t.state) for t in plain.every_turn],
             self._handlers(plain),
             sorted(
                 ["acceptance"] * sum(turn.window for turn in plain.turns)
@@ -517,8 +567,9 @@ class Assignments(RuleBasedStateMachine):
     async def _found(self) -> tuple[Any, ...]:
         pool, case_id = self.world.runtime.pool, self.case.case_id
         row = await pool.fetchrow("SELECT * FROM routed_case WHERE case_id = $1", case_id)
+        self.parties = row["facts"]["parties"]
         turns = await pool.fetch(
-            "SELECT * FROM assignment WHERE case_id = $1 ORDER BY ordinal", case_id
+            "SELECT * FROM assignment WHERE case_id = $1 ORDER BY episode, ordinal", case_id
         )
         self.ids = [str(turn["id"]) for turn in turns]
         handlers = await pool.fetch(

@@ -25,7 +25,12 @@ from hypothesis.stateful import (
 
 from services.clock import wire
 from services.events.intake import CaseClosed, CaseLaneChanged
-from services.events.routing import AcceptanceWindowElapsed, AssignmentRecalled
+from services.events.routing import (
+    AcceptanceWindowElapsed,
+    AssignmentRecalled,
+    DeadlineMissed,
+    DeadlineStarted,
+)
 from services.ids import new_id
 from tests.fixtures.servers import PostgresServer
 from tests.mediation.world import CENTRE, COURT, Case, World, a_world
@@ -40,6 +45,7 @@ BESIDES = {"pm": {"mediator", "seal"}, "court_pre": set()}
 # Minutes from the time the example began: before and after everything that is signed; as it runs.
 EARLY, SIGNED, LATE, JUST_NOW = -30, -20, 0, 1
 ENOUGH = 1000
+CONFIRMING = "mediation:read mediation:write confirmation:read confirmation:write"
 
 # How far a case has come when the walk begins.
 FAR = (
@@ -52,6 +58,7 @@ FAR = (
     "agreed too late",
     "broken",
     "recalled",
+    "to be confirmed",
 )
 
 letters = st.sampled_from(sorted(SIDES))
@@ -70,10 +77,13 @@ class Session:
 
 @dataclass
 class Agreement:
-    """Whom it binds, who has signed, what it promises."""
+    """Whom it binds, who has signed, what it promises, how far its confirmation has come."""
 
     parties: set[str]
     promises: int
+    wanted: bool = False
+    window_known: bool = False
+    applications: list[str] = field(default_factory=list)
     state: str = "draft"
     signed: set[str] = field(default_factory=set)
     at: int = 0
@@ -241,7 +251,7 @@ class Plain:
             if agreement.state == "draft":
                 agreement.state = "void"
 
-    def draft(self, parties: set[str], form: str, promises: int) -> bool:
+    def draft(self, parties: set[str], form: str, promises: int, wanted: bool) -> bool:
         both = {SIDES[p] for p in parties} == {"applicant", "respondent"}
         written = form == "paper" or self.lane == "pm"
         if not self.works() or self.mediator is None or parties & self.missing:
@@ -249,7 +259,7 @@ class Plain:
         if not both or not written:
             return False
         self._drafts_fall()
-        self.agreements.append(Agreement(set(parties), promises))
+        self.agreements.append(Agreement(set(parties), promises, wanted))
         if form == "oral":
             self._effect(self.agreements[-1], SIGNED)
         return True
@@ -287,9 +297,48 @@ class Plain:
         self._complete_if_kept()
 
     def _complete_if_kept(self) -> None:
-        if self.state == "agreed" and all(o.over for o in self.obligations):
+        kept = all(o.over for o in self.obligations)
+        if self.state == "agreed" and kept and not self._confirmation_awaited():
             self.state = "ended"
             self._turn_over("completed", self.outcome)
+
+    # -- confirmation ----------------------------------------------------------------------------
+
+    def _confirmation_awaited(self) -> bool:
+        """A court has still to decide, or who means to apply has not done so."""
+        return any(
+            "applied" in a.applications
+            or (a.state == "effective" and a.wanted and not a.applications)
+            for a in self.agreements
+        )
+
+    def apply(self, agreement: Agreement, joint: bool) -> bool | None:
+        """None: allowed, but the window's end is not known yet."""
+        lasting = {"applied", "confirmed"} & set(agreement.applications)
+        if self.closed or agreement.state != "effective" or lasting or not joint:
+            return False
+        if not agreement.window_known:
+            return None
+        agreement.applications.append("applied")
+        self.told.append(("confirmation.applied", None))
+        return True
+
+    def decide(self, agreement: Agreement, confirmed: bool) -> bool:
+        if self.closed or agreement.applications[-1] != "applied":
+            return False
+        if confirmed and agreement.state != "effective":
+            return False
+        agreement.applications[-1] = "confirmed" if confirmed else "refused"
+        self.told.append(("confirmation.decided", agreement.applications[-1]))
+        self._complete_if_kept()
+        return True
+
+    def window_ends(self, agreement: Agreement) -> None:
+        if agreement.wanted and not self.closed:
+            agreement.wanted = False
+            self._complete_if_kept()
+
+    # -- performance -----------------------------------------------------------------------------
 
     def perform(self, owed: Obligation, amount: int | None) -> bool:
         paid = ENOUGH if amount is None else owed.paid + amount
@@ -326,6 +375,8 @@ class Plain:
             return False
         if self.state == "agreed":
             if outcome != "transferred_other" or any(o.state == "open" for o in self.obligations):
+                return False
+            if self._confirmation_awaited():
                 return False
             self.state = "ended"
             self._turn_over("failed", outcome)
@@ -396,11 +447,14 @@ class Mediations(RuleBasedStateMachine):
             self.session_is_set(set(SIDES), 1)
             if self.plain and self.plain.sessions:
                 self._hold(0, set(SIDES), told=True)
+            # Nobody comes to both, but one mediator cannot be in two rooms.
+            self.session_is_set({"A"}, 2)
+            self.session_is_set({"R"}, 2)
         if step >= FAR.index("agreed"):
             by_lane = far == "agreed by a lane change"
             if by_lane:
                 self.lane_changes("pm")
-            self.agreement_is_drafted({"A", "R"}, "paper", 2)
+            self.agreement_is_drafted({"A", "R"}, "paper", 2, far == "to be confirmed")
             self.some_sign(data, {"A", "R"} | (set() if by_lane else {"mediator", "seal"}))
             if by_lane:
                 self.lane_changes("court_pre")
@@ -414,6 +468,11 @@ class Mediations(RuleBasedStateMachine):
             self.turn_is_recalled()
             self._perform(0, None)
             self._perform(1, None)
+
+        if far == "to be confirmed":
+            self._perform(0, None)
+            self._perform(1, None)
+            self.window_is_told(data)
 
     def _offer(self, lane: str) -> None:
         self.run(self.world.begin_anew())
@@ -440,10 +499,15 @@ class Mediations(RuleBasedStateMachine):
     # -- asking ----------------------------------------------------------------------------------
 
     def _ask(
-        self, allowed: bool, path: str, body: dict[str, Any], version: int | None = None
+        self,
+        allowed: bool | None,
+        path: str,
+        body: dict[str, Any],
+        version: int | None = None,
+        **more: Any,
     ) -> None:
-        answer = self.run(self.world.call("POST", path, body, version=version))
-        expected = (200, 201) if allowed else (409, 422)
+        answer = self.run(self.world.call("POST", path, body, version=version, **more))
+        expected = {True: (200, 201), False: (409, 422), None: (503,)}[allowed]
         assert answer.status_code in expected, (path, body, answer.status_code, answer.text)
 
     def _rows(self, table: str, order: str) -> list[Any]:
@@ -592,8 +656,11 @@ class Mediations(RuleBasedStateMachine):
         parties=st.sampled_from([{"A", "R"}, {"A", "B", "R"}, {"A", "B"}, {"B", "R"}]),
         form=st.sampled_from(["paper", "paper", "oral"]),
         promises=st.integers(0, 2),
+        wanted=st.booleans(),
     )
-    def agreement_is_drafted(self, parties: set[str], form: str, promises: int) -> None:
+    def agreement_is_drafted(
+        self, parties: set[str], form: str, promises: int, wanted: bool
+    ) -> None:
         assert self.plain is not None
         one, other = sorted(parties)[0], sorted(parties)[-1]
         promise = {
@@ -605,10 +672,11 @@ class Mediations(RuleBasedStateMachine):
         }
         clauses = [{"kind": "fact", "text": "欠款"}]
         clauses += [{"kind": "obligation", "text": "归还", "obligation": promise}] * promises
-        body = {"form": form, "parties": self._of(parties), "clauses": clauses}
+        body: dict[str, Any] = {"form": form, "parties": self._of(parties), "clauses": clauses}
+        body["to_be_confirmed"] = wanted
         if form == "oral":
             body["agreed_at"] = wire(self._at(SIGNED))
-        self._act(self.plain.draft(parties, form, promises), "agreements", body)
+        self._act(self.plain.draft(parties, form, promises, wanted), "agreements", body)
 
     @precondition(lambda self: self.plain.agreements and self._matters("draft"))
     @rule(data=st.data(), signers=st.sets(st.sampled_from([*SIDES, "mediator", "seal"])))
@@ -626,6 +694,64 @@ class Mediations(RuleBasedStateMachine):
             }
             allowed = self.plain.sign(self.plain.agreements[place], signer)
             self._ask(allowed, f"/v1/agreements/{row['agreement_id']}/signatures", body)
+
+    # -- confirmation ----------------------------------------------------------------------------
+
+    def _an_agreement(self, data: st.DataObject) -> tuple[Agreement, Any]:
+        assert self.plain is not None
+        place = data.draw(st.integers(0, len(self.plain.agreements) - 1))
+        return self.plain.agreements[place], self._rows("agreement", "agreement_id")[place]
+
+    def _window(self, agreement_id: UUID) -> dict[str, Any]:
+        due_at = self._at(60 * 24 * 30)
+        deadline = self.world.clock("confirmation", agreement_id, due_at)
+        return {"case_id": self.case.case_id, "deadline": deadline}
+
+    @precondition(lambda self: self.plain.agreements and not self.plain.closed)
+    @rule(data=st.data())
+    def window_is_told(self, data: st.DataObject) -> None:
+        agreement, row = self._an_agreement(data)
+        told = self._window(row["agreement_id"])
+        event = DeadlineStarted(**told, started_at=self._at(LATE))
+        self.run(self.world.hear(self.case, "routing", event))
+        agreement.window_known = True
+
+    @precondition(lambda self: self.plain.agreements and not self.plain.closed)
+    @rule(data=st.data())
+    def window_ends(self, data: st.DataObject) -> None:
+        assert self.plain is not None
+        agreement, row = self._an_agreement(data)
+        told = self._window(row["agreement_id"])
+        event = DeadlineMissed(**told, on_expiry="alert", missed_at=self._at(LATE))
+        self.run(self.world.hear(self.case, "routing", event, again=2))
+        agreement.window_known = True
+        self.plain.window_ends(agreement)
+
+    @precondition(lambda self: self.plain.agreements and self._matters("effective"))
+    @rule(data=st.data(), joint=st.sampled_from([True, True, False]))
+    def parties_apply(self, data: st.DataObject, joint: bool) -> None:
+        assert self.plain is not None
+        agreement, row = self._an_agreement(data)
+        parties = self._of(agreement.parties if joint else set(SIDES) ^ {"R"})
+        body = {"court": COURT, "applied_by": parties}
+        path = f"/v1/agreements/{row['agreement_id']}/confirmations"
+        allowed = self.plain.apply(agreement, set(parties) == set(self._of(agreement.parties)))
+        self._ask(allowed, path, body, version=row["version"], scopes=CONFIRMING)
+
+    @precondition(lambda self: any(a.applications for a in self.plain.agreements))
+    @rule(data=st.data(), confirmed=st.booleans())
+    def court_decides(self, data: st.DataObject, confirmed: bool) -> None:
+        assert self.plain is not None
+        applied = [a for a in self.plain.agreements if a.applications]
+        agreement = data.draw(st.sampled_from(applied))
+        place = self.plain.agreements.index(agreement)
+        id_ = self._rows("agreement", "agreement_id")[place]["agreement_id"]
+        rows = self._rows("confirmation", "confirmation_id")
+        row = [each for each in rows if each["agreement_id"] == id_][-1]
+        body = {"confirmed": confirmed, "ground": None if confirmed else "unclear"}
+        path = f"/v1/confirmations/{row['confirmation_id']}/decisions"
+        allowed = self.plain.decide(agreement, confirmed)
+        self._ask(allowed, path, body, version=row["version"], by=COURT, scopes=CONFIRMING)
 
     def _obligation(self, place: int) -> tuple[Obligation, Any]:
         assert self.plain is not None
@@ -733,6 +859,7 @@ class Mediations(RuleBasedStateMachine):
             "session": [[s.state, self._of(s.parties)] for s in plain.sessions],
             "agreement": [a.state for a in plain.agreements],
             "obligation": [[o.state, o.paid] for o in plain.obligations],
+            "confirmation": sorted(state for a in plain.agreements for state in a.applications),
         }
         assert self.run(self._told()) == plain.told
 
@@ -745,6 +872,7 @@ class Mediations(RuleBasedStateMachine):
             "session": ("[state, parties]", "session_id"),
             "agreement": ("state", "agreement_id"),
             "obligation": ("[state, paid_fen]", "recorded_at, ordinal"),
+            "confirmation": ("state", "state"),
         }
         parts = ", ".join(
             f"""'{table}', (SELECT coalesce(jsonb_agg({_json(what)} ORDER BY {order}), '[]')
@@ -767,6 +895,7 @@ class Mediations(RuleBasedStateMachine):
             "mediation.ended": lambda data: data["outcome"],
             "session.cancelled": lambda data: data["reason"],
             "consent.withdrawn": lambda data: data["state"],
+            "confirmation.decided": lambda data: "confirmed" if data["confirmed"] else "refused",
         }
         return [
             (name, details[name](data) if name in details else None)

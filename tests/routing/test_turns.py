@@ -7,7 +7,7 @@ import pytest
 
 from routing.wiring import ROUTING
 from services.events.intake import CaseCorrected, CaseReopened, PartyLeft, ReferralReceived
-from services.events.mediation import AgreementEffective
+from services.events.mediation import AgreementEffective, AssignmentEnded
 from services.ids import new_id
 from tests.routing.world import (
     CENTRE,
@@ -266,6 +266,34 @@ async def agree(world: World, case: Case, turn: dict[str, Any]) -> None:
             effective_at=await world.now(),
         ),
     )
+
+
+async def test_what_is_said_of_a_turn_that_is_over_changes_nothing(world: World) -> None:
+    """Mediation says an end once; whoever has the next turn must not feel a second."""
+    case = await world.registered()
+    first = await world.turn(case)
+    await world.give_back(case)
+    told = await world.names(case)
+
+    for end in ("completed", "recalled"):
+        await world.hear(
+            case,
+            "mediation",
+            AssignmentEnded(
+                case_id=case.case_id,
+                assignment_id=first["assignment_id"],
+                organisation=first["organisation"],
+                ordinal=1,
+                end=end,
+                ended_at=await world.now(),
+            ),
+        )
+
+    assert await world.names(case) == told
+    gone = await world.ok("GET", f"/v1/assignments/{first['assignment_id']}")
+    assert gone["state"] == "returned"
+    second = (await world.turn(case))["assignment_id"]
+    assert (await world.ok("GET", f"/v1/assignments/{second}"))["state"] == "offered"
 
 
 async def test_an_override_follows_the_end_of_the_turn_it_took_back(world: World) -> None:

@@ -147,6 +147,42 @@ async def test_an_emptied_kafka_is_rebuilt_in_order_and_nothing_takes_effect_twi
             await recovery.fill_topic(sender.settings, pools, topic=fresh)
 
 
+@pytest.mark.parametrize("stamp", ["behind its effect", "none"])
+async def test_a_cause_whose_first_copy_was_never_acknowledged_comes_before_its_effect(
+    sender, postgres_server, kafka_server, stamp
+):
+    """The effect came over the API: only what its service had heard tells of the cause."""
+    first, case_id = sender.settings.cases_topic, new_id()
+    async with a_runtime(
+        postgres_server, kafka_server, service=a_service("routing"), topic=first
+    ) as second:
+        async with consuming(second):
+            await emit(sender, case_id, 3)
+            await publish(sender)
+            await until(lambda: heard(second, 3))
+        await emit(second, case_id, 2)
+        await publish(second)
+        # What the relay knows when it died before the stamp: a later copy, or nothing yet.
+        await sender.pool.execute(
+            """UPDATE outbox SET "offset" = "offset" + 1000 WHERE sequence > 1"""
+            if stamp == "behind its effect"
+            else 'UPDATE outbox SET published_at = NULL, partition = NULL, "offset" = NULL'
+        )
+        fresh = kafka_server.fresh_topic(4)
+        pools = {"intake": sender.pool, "routing": second.pool}
+        for pool in pools.values():
+            await pool.execute("UPDATE outbox SET topic = $1", fresh)
+
+        assert await recovery.fill_topic(sender.settings, pools, topic=fresh) == 5
+
+        told = [dict(record.headers) for record in await read_topic(kafka_server, fresh)]
+        assert [(h["ce_source"], int(h["ce_sequence"])) for h in told] == [
+            *((b"/intake", n) for n in (1, 2, 3)),
+            *((b"/routing", n) for n in (1, 2)),
+        ]
+        assert await all_published(sender)
+
+
 def fact(record):
     return record.partition, record.offset, record.key, record.headers, record.value
 

@@ -1,0 +1,145 @@
+"""A key remembers what was done, never who may see it: every replay passes the gate again.
+
+Each keyed operation is asked as if the client had done it within the 72 hours, with a key, a path
+and a body that are remembered: who has no part in the case any more finds nothing, as everywhere.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+import orjson
+import pytest
+
+from services.idempotency import fingerprint
+from services.ids import new_id
+from tests.access import contract
+from tests.access.conftest import Place
+from tests.access.requests import REQUESTS, Asked, about
+from tests.access.scenes import Scene
+from tests.access.test_matrix import ACCESS, STRANGERS, Caller, members_and_strangers
+
+pytestmark = [pytest.mark.postgres, pytest.mark.asyncio(loop_scope="session")]
+
+KEYED = {
+    name
+    for name, (_, operation) in contract.operations().items()
+    if any(each["name"] == "Idempotency-Key" for each in operation.get("parameters", ()))
+}
+# What the key remembers where it is not the id in the path: the scene's id of this name.
+REMEMBERED = {
+    "POST /v1/referrals": "referral_id",
+    "POST /v1/referrals/{referral_id}/receipts": "party_id",
+    "POST /v1/decisions/{decision_id}/overrides": "decision_id",
+    "POST /v1/conferences": "conference_id",
+    "POST /v1/linkages": "linkage_id",
+    "POST /v1/mediators": "mediator_id",
+    "POST /v1/mediations/{mediation_id}/sessions": "session_id",
+    "POST /v1/mediations/{mediation_id}/agreements": "agreement_id",
+    "POST /v1/sessions/{session_id}/notes": "note_id",
+    "POST /v1/agreements/{agreement_id}/confirmations": "confirmation_id",
+}
+
+
+@dataclass(frozen=True)
+class Replay:
+    """One operation about one scene, under a key."""
+
+    place: Place
+    scene: Scene
+    name: str
+
+    def _id(self) -> str:
+        if self.name.endswith("/corrections"):
+            return "2"  # the version it led to
+        in_path = [part[1:-1] for part in self.name.split("/") if part.startswith("{")]
+        return self.scene.ids[REMEMBERED.get(self.name, in_path[-1] if in_path else "")]
+
+    async def asked_by(self, caller: Caller) -> httpx.Response:
+        """The answer to a client that is remembered to have done it."""
+        service, _ = contract.operations()[self.name]
+        asked: Asked = REQUESTS[self.name](about(self.scene))
+        method, route = self.name.split(" ", 1)
+        key = f"replay-{new_id()}"
+        body: Any = asked.body
+        await self.place.it.runtimes[service].pool.execute(
+            """INSERT INTO idempotency
+                 (client_id, method, route, key, fingerprint, status, location, resource_id)
+               VALUES ($1, $2, $3, $4, $5, 201, $6, $7)""",
+            await self._client(caller),
+            method,
+            route,
+            key,
+            fingerprint(asked.path, orjson.dumps(body)),
+            asked.path,
+            self._id(),
+        )
+        return await self.place.it.call(
+            service,
+            method,
+            asked.path,
+            body,
+            headers={**caller.headers, **asked.headers, "Idempotency-Key": key},
+            version=asked.version,
+        )
+
+    async def _client(self, caller: Caller) -> str:
+        token = caller.headers["Authorization"].removeprefix("Bearer ")
+        claims, _ = await self.place.it.runtimes["routing"].tokens.claims(token)
+        return str(claims["sub"])
+
+
+@pytest.mark.parametrize("kind", ["court", "committee"])
+async def test_what_was_done_under_a_key_is_shown_again_only_to_who_has_a_part_in_it(
+    place: Place, kind: str
+) -> None:
+    wrong, seen, hidden = [], set(), set()
+    scene = place.open[kind]
+    for caller in members_and_strangers(place.it, scene):
+        for name in sorted(KEYED):
+            row = ACCESS[name]
+            if not caller.alive or not caller.scopes.issuperset(row["scope"].split()):
+                continue
+            stranger = caller.standing in STRANGERS
+            if not stranger and caller.standing not in _those_who_do(row["allow"]):
+                continue
+            answer = await Replay(place, scene, name).asked_by(caller)
+            again = answer.headers.get("Idempotency-Replayed") == "true"
+            if (answer.status_code == 404, again) != (stranger, not stranger):
+                wrong.append(f"{name} as {caller.standing}: {answer.status_code} {answer.text}")
+            assert not (stranger and "Location" in answer.headers), name
+            (hidden if stranger else seen).add(name)
+
+    assert not wrong, "\n".join(wrong)
+    missed = {n for n in KEYED if set(ACCESS[n]["allow"]) != {"operator"}} - (seen & hidden)
+    assert {n for n in missed if _is_for(kind, n)} == set()
+
+
+def _those_who_do(allow: list[str]) -> set[str]:
+    """Who can have done it; an organisation's own roster is the handler's here."""
+    return {"handler"} if allow == ["*"] else set(allow)
+
+
+def _is_for(kind: str, name: str) -> bool:
+    """Courts send and decide on confirmation, committees handle; each does the rest too."""
+    return (ACCESS[name]["allow"] in (["handler"], ["*"])) == (kind == "committee")
+
+
+async def test_a_source_that_has_lost_the_case_is_not_shown_its_own_recall(place: Place) -> None:
+    scene, pool = place.open["court"], place.it.runtimes["routing"].pool
+    callers = members_and_strangers(place.it, scene)
+    source = next(caller for caller in callers if caller.standing == "source")
+    replay = Replay(place, scene, "POST /v1/assignments/{assignment_id}/recalls")
+    ends = """UPDATE participation SET left_at = $3
+              WHERE case_id = $1::text::uuid AND organisation = $2 AND role = 'source'"""
+    part = scene.ids["case_id"], scene.organisation("source")
+
+    before = await replay.asked_by(source)
+    now = await pool.fetchval("SELECT now()")
+    await pool.execute(ends, *part, now)
+    try:
+        after = await replay.asked_by(source)
+    finally:
+        await pool.execute(ends, *part, None)
+
+    assert (before.status_code, after.status_code) == (201, 404)
