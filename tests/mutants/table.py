@@ -275,19 +275,15 @@ MUTANTS: Final = (
     Mutant(
         "a case is over while a court decides on confirmation",
         "mediation/proceeding/handlers.py",
-        """    if not all_ended(o["state"] for o in owed) or await awaited(uow.db, row["mediation_id"]):
-""",
-        """    if not all_ended(o["state"] for o in owed):
-""",
+        ' or await awaited(uow.db, row["mediation_id"]):',
+        ":",
         "tests/properties/test_mediation.py",
     ),
     Mutant(
         "a replaced mediator's signature counts",
         "mediation/agreement/handlers.py",
-        """        "mediator": await mediator_staff_id(mediation, uow),
-""",
-        """        "mediator": next((s.signer for s in signatures if s.signer_kind == "mediator"), None),
-""",
+        '"mediator": await mediator_staff_id(mediation, uow)',
+        '"mediator": next((s.signer for s in signatures if s.signer_kind == "mediator"), "")',
         "tests/mediation/test_mediation.py",
     ),
     Mutant(
