@@ -221,17 +221,20 @@ async def settle(row: Row, uow: UnitOfWork, *, not_before: datetime | None = Non
     ]
     terms = repository.terms_of(row)
     mediation = await own(uow, "mediation", row["mediation_id"], row["organisation"])
-    hands = {
-        "mediator": await mediator_staff_id(mediation, uow),
-        "organisation": str(row["organisation"]),
-    }
+    mediator = await mediator_staff_id(mediation, uow)
+    organisation: str = row["organisation"]
     if row["effect_rule"] in rules.BY_OTHERS:
-        if rules.complete_at(row["effect_rule"], terms, signatures, **hands) is not None:
+        complete = rules.complete_at(
+            row["effect_rule"], terms, signatures, mediator=mediator, organisation=organisation
+        )
+        if complete is not None:
             row = await change(
                 uow.db, "agreement", "agreement_id", row["agreement_id"], {"state": "signed"}
             )
         return row
-    at = rules.effective_at(row["effect_rule"], terms, signatures, **hands)
+    at = rules.effective_at(
+        row["effect_rule"], terms, signatures, mediator=mediator, organisation=organisation
+    )
     if at is None:
         return row
     return await _take_effect(row, max(at, not_before) if not_before else at, uow)

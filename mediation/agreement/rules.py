@@ -162,7 +162,7 @@ def complete_at(
     replaced, on a party's word or for a tie to one side (R-07), signs for nobody any more.
     """
     needed = set(_needed(effect_rule, terms, mediator, organisation))
-    given = {
+    given: dict[tuple[str, str | None], datetime] = {
         (s.signer_kind, s.signer): s.signed_at
         for s in signatures
         if s.text_sha256 == terms.text_sha256
