@@ -224,12 +224,10 @@ async def settle(row: Row, uow: UnitOfWork, *, not_before: datetime | None = Non
     mediator = await mediator_staff_id(mediation, uow)
     organisation: str = row["organisation"]
     if row["effect_rule"] in rules.BY_OTHERS:
-        if (
-            rules.complete_at(
-                row["effect_rule"], terms, signatures, mediator=mediator, organisation=organisation
-            )
-            is not None
-        ):
+        complete = rules.complete_at(
+            row["effect_rule"], terms, signatures, mediator=mediator, organisation=organisation
+        )
+        if complete is not None:
             row = await change(
                 uow.db, "agreement", "agreement_id", row["agreement_id"], {"state": "signed"}
             )

@@ -282,8 +282,8 @@ MUTANTS: Final = (
     Mutant(
         "a replaced mediator's signature counts",
         "mediation/agreement/handlers.py",
-        '"mediator": await mediator_staff_id(mediation, uow)',
-        '"mediator": next((s.signer for s in signatures if s.signer_kind == "mediator"), "")',
+        "    mediator = await mediator_staff_id(mediation, uow)",
+        '    mediator = next((s.signer for s in signatures if s.signer_kind == "mediator"), "")',
         "tests/mediation/test_mediation.py",
     ),
     Mutant(
