@@ -130,8 +130,12 @@ class Vault:
         key = self.keys.secret(f"blind:{field}")
         return hmac.digest(key, value.encode(), hashlib.sha256)[:_BLIND_BYTES]
 
+    def data_key(self, table: str, row_id: UUID, kek_id: str, wrapped: bytes) -> bytes:
+        """The row's own data key, for what is sealed outside the database (files)."""
+        return self.keys.unwrap(kek_id, wrapped, _context(table, "", row_id))
+
     def _cipher(self, table: str, row_id: UUID, kek_id: str, wrapped: bytes) -> AESGCM:
-        return AESGCM(self.keys.unwrap(kek_id, wrapped, _context(table, "", row_id)))
+        return AESGCM(self.data_key(table, row_id, kek_id, wrapped))
 
 
 def _context(table: str, field: str, row_id: UUID) -> bytes:

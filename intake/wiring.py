@@ -6,7 +6,12 @@ from typing import TYPE_CHECKING
 from fastapi import APIRouter
 
 from intake import commands, endpoints, repository
+from intake.attachments import endpoints as attachments
+from intake.attachments import handlers as papers
+from intake.attachments import jobs as checks
 from intake.consumers import CONSUMES
+from intake.exports import endpoints as exports
+from intake.exports import making
 from intake.keys import publish_keys
 from intake.settings import IntakeSettings
 from intake.tracking import endpoints as tracking
@@ -17,7 +22,7 @@ if TYPE_CHECKING:
     from services.runtime import Runtime
 
 
-ROOMS_WITH_TABLES = ("tracking",)
+ROOMS_WITH_TABLES = ("tracking", "attachments", "exports")
 
 
 async def purge_tries(runtime: "Runtime") -> int:
@@ -49,7 +54,7 @@ _ADVICE = {
 
 def _router() -> APIRouter:
     whole = APIRouter()
-    for room in (endpoints, tracking, page):
+    for room in (endpoints, tracking, page, attachments, exports):
         whole.include_router(room.router)
     return whole
 
@@ -78,7 +83,12 @@ INTAKE = Service(
         "case.leave": commands.leave,
     },
     answers_unknown_commands=True,
-    loops=(Loop("purge-receipt-tries", purge_tries, idle_seconds=300),),
+    jobs={papers.CHECK: checks.check, making.MAKE: making.make},
+    loops=(
+        Loop("purge-receipt-tries", purge_tries, idle_seconds=300),
+        Loop("clear-attachments", checks.clear, idle_seconds=60),
+        Loop("clear-exports", making.clear, idle_seconds=60),
+    ),
     on_start=publish_keys,
     doctor=doctor,
 )

@@ -361,6 +361,60 @@ def upgrade() -> None:
     )
     op.create_index("ix_assignment_case_id", "assignment", ["case_id"], unique=False)
     op.create_table(
+        "case_export",
+        sa.Column("export_id", sa.UUID(), nullable=False),
+        sa.Column("case_id", sa.UUID(), nullable=False),
+        sa.Column("organisation", sa.Text(), nullable=False),
+        sa.Column(
+            "client", sa.Text(), nullable=False, comment="who asked; nobody else may fetch it"
+        ),
+        sa.Column("acted_by", sa.Text(), nullable=True),
+        sa.Column("purpose", sa.Text(), nullable=False),
+        sa.Column("format", sa.Text(), nullable=False),
+        sa.Column("state", sa.Text(), server_default="waiting", nullable=False),
+        sa.Column("reason", sa.Text(), nullable=True),
+        sa.Column("progress_percent", sa.Integer(), server_default="0", nullable=False),
+        sa.Column("kek_id", sa.Text(), nullable=False),
+        sa.Column(
+            "wrapped_key",
+            postgresql.BYTEA(),
+            nullable=True,
+            comment="empty once it is over: its bytes open nowhere",
+        ),
+        sa.Column("file_name", sa.Text(), nullable=True),
+        sa.Column("size_bytes", sa.BigInteger(), nullable=True),
+        sa.Column("sha256", sa.Text(), nullable=True),
+        sa.Column("occurred_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("made_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("expires_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column(
+            "recorded_at",
+            sa.DateTime(timezone=True),
+            server_default=sa.text("now()"),
+            nullable=False,
+        ),
+        sa.CheckConstraint("format IN ('pdf', 'bundle')", name=op.f("ck_case_export_format")),
+        sa.CheckConstraint(
+            "state IN ('waiting', 'ready', 'failed', 'over')", name=op.f("ck_case_export_state")
+        ),
+        sa.CheckConstraint(
+            "progress_percent BETWEEN 0 AND 100", name=op.f("ck_case_export_progress_percent")
+        ),
+        sa.ForeignKeyConstraint(
+            ["case_id"], ["case_file.case_id"], name=op.f("fk_case_export_case_id")
+        ),
+        sa.PrimaryKeyConstraint("export_id", name=op.f("pk_case_export")),
+        comment="A copy of a case file for one organisation and purpose; sealed, kept for a day",
+    )
+    op.create_index("ix_case_export_case_id", "case_export", ["case_id"], unique=False)
+    op.create_index(
+        "ix_case_export_expires_at",
+        "case_export",
+        ["expires_at"],
+        unique=False,
+        postgresql_where=sa.text("wrapped_key IS NOT NULL"),
+    )
+    op.create_table(
         "deadline",
         sa.Column("clock_id", sa.UUID(), nullable=False),
         sa.Column("case_id", sa.UUID(), nullable=False),
@@ -582,6 +636,87 @@ def upgrade() -> None:
         comment="The history of corrections: one row per replaced version",
     )
     op.create_table(
+        "attachment",
+        sa.Column("attachment_id", sa.UUID(), nullable=False),
+        sa.Column("case_id", sa.UUID(), nullable=False),
+        sa.Column("state", sa.Text(), server_default="uploading", nullable=False),
+        sa.Column(
+            "reason", sa.Text(), nullable=True, comment="why it was refused: a rule, never a value"
+        ),
+        sa.Column("given_by", sa.Text(), nullable=False, comment="an organisation, or party"),
+        sa.Column("given_as", sa.Text(), nullable=False),
+        sa.Column("party_id", sa.UUID(), nullable=True),
+        sa.Column(
+            "client", sa.Text(), nullable=False, comment="who uploads; nobody else may go on"
+        ),
+        sa.Column("sensitive", sa.Text(), nullable=True),
+        sa.Column("retention", sa.Text(), nullable=False),
+        sa.Column("size_bytes", sa.BigInteger(), nullable=False),
+        sa.Column("received_bytes", sa.BigInteger(), server_default="0", nullable=False),
+        sa.Column("declared_sha256", sa.Text(), nullable=True),
+        sa.Column("sha256", sa.Text(), nullable=True),
+        sa.Column("media_type", sa.Text(), nullable=True),
+        sa.Column("kek_id", sa.Text(), nullable=False),
+        sa.Column(
+            "wrapped_key",
+            postgresql.BYTEA(),
+            nullable=True,
+            comment="empty once the paper is gone: its bytes open nowhere",
+        ),
+        sa.Column("name", postgresql.BYTEA(), nullable=True, comment="sealed: the file's name"),
+        sa.Column("preview_name", sa.Text(), nullable=True),
+        sa.Column("preview_bytes", sa.BigInteger(), nullable=True),
+        sa.Column("copy_name", sa.Text(), nullable=True),
+        sa.Column("copy_bytes", sa.BigInteger(), nullable=True),
+        sa.Column("occurred_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("expires_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("checked_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("gone_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column(
+            "recorded_at",
+            sa.DateTime(timezone=True),
+            server_default=sa.text("now()"),
+            nullable=False,
+        ),
+        sa.CheckConstraint(
+            "(given_as = 'party') = (party_id IS NOT NULL)", name=op.f("ck_attachment_party_id")
+        ),
+        sa.CheckConstraint(
+            "given_as IN ('source', 'handler', 'linked', 'party')",
+            name=op.f("ck_attachment_given_as"),
+        ),
+        sa.CheckConstraint(
+            "state IN ('uploading', 'received', 'clean', 'unscanned', 'infected', 'refused', 'expired', 'deleted')",
+            name=op.f("ck_attachment_state"),
+        ),
+        sa.CheckConstraint(
+            "received_bytes BETWEEN 0 AND size_bytes", name=op.f("ck_attachment_received_bytes")
+        ),
+        sa.ForeignKeyConstraint(
+            ["case_id"], ["case_file.case_id"], name=op.f("fk_attachment_case_id")
+        ),
+        sa.ForeignKeyConstraint(
+            ["party_id"], ["party.party_id"], name=op.f("fk_attachment_party_id")
+        ),
+        sa.PrimaryKeyConstraint("attachment_id", name=op.f("pk_attachment")),
+        comment="A paper handed in: sealed on disk under its own key, opened to nobody unchecked",
+    )
+    op.create_index("ix_attachment_case_id", "attachment", ["case_id"], unique=False)
+    op.create_index(
+        "ix_attachment_checked_at",
+        "attachment",
+        ["checked_at"],
+        unique=False,
+        postgresql_where=sa.text("state IN ('clean', 'unscanned', 'infected')"),
+    )
+    op.create_index(
+        "ix_attachment_expires_at",
+        "attachment",
+        ["expires_at"],
+        unique=False,
+        postgresql_where=sa.text("state = 'uploading'"),
+    )
+    op.create_table(
         "party_vault",
         sa.Column("party_id", sa.UUID(), nullable=False),
         sa.Column("case_id", sa.UUID(), nullable=False),
@@ -653,6 +788,58 @@ def upgrade() -> None:
     )
     op.create_index(
         "ix_representative_receipt_party_id", "representative_receipt", ["party_id"], unique=False
+    )
+    op.create_table(
+        "attachment_part",
+        sa.Column("attachment_id", sa.UUID(), nullable=False),
+        sa.Column("starts_at_byte", sa.BigInteger(), nullable=False),
+        sa.Column("size_bytes", sa.BigInteger(), nullable=False),
+        sa.Column("file_name", sa.Text(), nullable=False),
+        sa.Column(
+            "recorded_at",
+            sa.DateTime(timezone=True),
+            server_default=sa.text("now()"),
+            nullable=False,
+        ),
+        sa.CheckConstraint("size_bytes > 0", name=op.f("ck_attachment_part_size_bytes")),
+        sa.ForeignKeyConstraint(
+            ["attachment_id"],
+            ["attachment.attachment_id"],
+            name=op.f("fk_attachment_part_attachment_id"),
+        ),
+        sa.PrimaryKeyConstraint("attachment_id", "starts_at_byte", name=op.f("pk_attachment_part")),
+        comment="A part that counts: its segment on disk, from which byte on",
+    )
+    op.create_table(
+        "attachment_share",
+        sa.Column("attachment_id", sa.UUID(), nullable=False),
+        sa.Column("organisation", sa.Text(), nullable=False),
+        sa.Column(
+            "basis", sa.Text(), nullable=False, comment="consent, or a statute and its article"
+        ),
+        sa.Column("party_id", sa.UUID(), nullable=True),
+        sa.Column("told_by", sa.Text(), nullable=False, comment="an organisation, or party"),
+        sa.Column("consented_on", sa.Date(), nullable=True),
+        sa.Column(
+            "recorded_at",
+            sa.DateTime(timezone=True),
+            server_default=sa.text("now()"),
+            nullable=False,
+        ),
+        sa.Column("ended_at", sa.DateTime(timezone=True), nullable=True),
+        sa.CheckConstraint(
+            "(basis = 'consent') = (party_id IS NOT NULL)", name=op.f("ck_attachment_share_basis")
+        ),
+        sa.ForeignKeyConstraint(
+            ["attachment_id"],
+            ["attachment.attachment_id"],
+            name=op.f("fk_attachment_share_attachment_id"),
+        ),
+        sa.ForeignKeyConstraint(
+            ["party_id"], ["party.party_id"], name=op.f("fk_attachment_share_party_id")
+        ),
+        sa.PrimaryKeyConstraint("attachment_id", "organisation", name=op.f("pk_attachment_share")),
+        comment="A receiver beyond those by role: by separate consent, or on a legal basis",
     )
     op.execute(
         "CREATE FUNCTION audit_entry_is_append_only() RETURNS trigger LANGUAGE plpgsql AS $$\n    BEGIN\n      IF TG_OP = 'DELETE' OR OLD.chain_number IS NOT NULL\n         OR (to_jsonb(NEW) - 'chain_number' - 'chain_hash')\n            <> (to_jsonb(OLD) - 'chain_number' - 'chain_hash') THEN\n        RAISE EXCEPTION 'audit entries are append-only';\n      END IF;\n      RETURN NEW;\n    END $$"
