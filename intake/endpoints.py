@@ -2,10 +2,11 @@
 
 import json
 from functools import lru_cache
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Query, Request, Response
+from pydantic import AwareDatetime
 
 from intake import handlers, repository, schemas, views
 from intake.corrections import correct_referral
@@ -324,19 +325,47 @@ async def read_case(
     summary="What happened to the case, youngest first",
 )
 async def read_timeline(
-    case_id: UUID, caller: Annotated[Caller, requires("case:read")], uow: Reader, page: Paging
+    case_id: UUID,
+    caller: Annotated[Caller, requires("case:read")],
+    uow: Reader,
+    page: Paging,
+    kind: Annotated[
+        str | None,
+        Query(pattern="^[a-z.-]{1,64}$", description="`session.held`, or `session` for all of it"),
+    ] = None,
+    organisation: Annotated[
+        str | None, Query(max_length=14, description="Who acted, by code")
+    ] = None,
+    from_: Annotated[
+        AwareDatetime | None, Query(alias="from", description="This instant or later")
+    ] = None,
+    to: Annotated[AwareDatetime | None, Query(description="Before this instant")] = None,
+    by: Annotated[
+        Literal["recorded", "occurred"], Query(description="Which time `from` and `to` bound")
+    ] = "recorded",
 ) -> Any:
-    """The caller's share of the case's events, with both times."""
+    """The caller's share of the case's events: what, when, when recorded, by which organisation."""
     scope = AgencyScope(caller)
     held = await scope.require(uow, case_id)
-    filters = {"case_id": str(case_id)}
+    filters = {
+        "case_id": str(case_id),
+        "kind": kind,
+        "organisation": organisation,
+        "from": from_,
+        "to": to,
+        "by": by if from_ or to else None,
+    }
     rows = await repository.timeline(
         uow,
         case_id,
-        types=views.share(held),
+        types=[t for t in views.share(held) if kind is None or views.is_of_kind(t, kind)],
         linked_as=scope.organisation if held == {"linked"} else None,
         before=_pair_of(page.after(filters, direction="desc")),
         limit=page.fetch,
+        organisation=organisation,
+        by=by,
+        from_=from_,
+        to=to,
     )
     return page.answer(
         rows,

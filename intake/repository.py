@@ -483,10 +483,12 @@ async def contacts(uow: UnitOfWork, party_ids: list[UUID]) -> list[Row]:
 
 
 async def documents(uow: UnitOfWork, case_id: UUID) -> list[Row]:
-    """The papers of a case, by hash."""
+    """The papers that referrals name, by hash, and since when the paper itself is here."""
     rows: list[Row] = await uow.db.fetch(
-        """SELECT referral_id, ordinal, sha256, size_bytes, media_type FROM document
-           WHERE case_id = $1 ORDER BY referral_id, ordinal""",
+        """SELECT d.referral_id, d.ordinal, d.sha256, d.size_bytes, d.media_type,
+             (SELECT min(a.checked_at) FROM attachment a WHERE a.case_id = d.case_id
+                AND a.sha256 = d.sha256 AND a.state IN ('clean', 'unscanned')) AS arrived_at
+           FROM document d WHERE d.case_id = $1 ORDER BY d.referral_id, d.ordinal""",
         case_id,
     )
     return rows
@@ -557,6 +559,10 @@ async def parked(uow: UnitOfWork, case_id: UUID) -> bool:
     )
 
 
+# The members of an event that name who acted, the first that is there.
+ACTED_BY: Final = ("organisation", "decided_by", "convened_by", "asked_by", "holder")
+
+
 async def timeline(
     uow: UnitOfWork,
     case_id: UUID,
@@ -565,13 +571,20 @@ async def timeline(
     linked_as: str | None,
     before: list[Any] | None,
     limit: int,
+    organisation: str | None = None,
+    by: str = "recorded",
+    from_: datetime | None = None,
+    to: datetime | None = None,
 ) -> list[Row]:
     """What happened, of these types, youngest record first: heard from others, and our own outbox.
 
-    ``linked_as`` narrows linkages to those that the organisation asked for or was asked for.
+    ``linked_as`` narrows linkages to those that the organisation asked for or was asked for;
+    ``from_`` (counts) and ``to`` (does not) bound the time ``by`` which they are asked for.
     """
+    acted = ", ".join(f"data->>'{name}'" for name in ACTED_BY)
+    time = "occurred_at" if by == "occurred" else "recorded_at"
     rows: list[Row] = await uow.db.fetch(
-        """SELECT * FROM (
+        f"""SELECT * FROM (
              SELECT event_id, source, sequence, episode, type, data, occurred_at, recorded_at
              FROM timeline_entry WHERE case_id = $1 AND type = ANY($7)
              UNION ALL
@@ -586,6 +599,9 @@ async def timeline(
            WHERE ($2::timestamptz IS NULL OR (recorded_at, event_id) < ($2, $3))
              AND ($8::text IS NULL OR type NOT LIKE 'liandiao.linkage.%'
                   OR data->>'asked' = $8 OR data->>'asked_by' = $8)
+             AND ($9::text IS NULL OR coalesce({acted}) = $9)
+             AND ($10::timestamptz IS NULL OR {time} >= $10)
+             AND ($11::timestamptz IS NULL OR {time} < $11)
            ORDER BY recorded_at DESC, event_id DESC LIMIT $4""",
         case_id,
         datetime.fromisoformat(before[0]) if before else None,
@@ -595,6 +611,9 @@ async def timeline(
         str(case_id),
         types,
         linked_as,
+        organisation,
+        from_,
+        to,
     )
     return rows
 
@@ -821,6 +840,10 @@ ACCESS_ACTIONS: Final = (
     "copy.made",
     "receipt.read",
     "sharing.consented",
+    "attachments.listed",
+    "attachment.read",
+    "attachment.shared",
+    "case.exported",
 )
 
 

@@ -191,11 +191,12 @@ class PartyView(BaseModel):
 
 
 class DocumentView(BaseModel):
-    """A paper by its hash."""
+    """A paper that a referral names, by its hash; ``arrived_at`` once it was handed in itself."""
 
     sha256: str
     size_bytes: int
     media_type: str
+    arrived_at: Instant | None = None
 
 
 class NextAct(BaseModel):

@@ -173,6 +173,10 @@ class Vault:
         key = self.keys.secret(f"blind:{field}")
         return hmac.digest(key, value.encode(), hashlib.sha256)[:_BLIND_BYTES]
 
+    def data_key(self, table: str, row_id: UUID, kek_id: str, wrapped: bytes) -> bytes:
+        """The row's own data key, for what is sealed outside the database (files)."""
+        return self.keys.unwrap(kek_id, wrapped, _context(table, "", row_id))
+
 
 def _context(table: str, field: str, row_id: UUID) -> bytes:
     return f"{table}/{field}/{row_id}".encode()

@@ -25,8 +25,7 @@ NEXT_ACTS: Final = {
     "performing": ("follow_performance", "holder"),
     "failed": ("hand_over", "holder"),
 }
-_BY: Final = ("organisation", "decided_by", "convened_by", "asked_by", "holder")
-_WORKING: Final = ("returned", "ended")
+_WORKING: Final = ("returned", "recalled", "ended")
 # What a party is told of the way of its case; never who consented, nor sessions of others.
 PARTY_STEPS: Final = (
     "liandiao.case.registered.v1",
@@ -109,10 +108,18 @@ def share(held: set[str]) -> list[str]:
     return [type_ for type_, spec in CATALOGUE.items() if held & set(spec.audience)]
 
 
+def is_of_kind(type_: str, kind: str) -> bool:
+    """Whether an event type is that kind: ``session.held``, or ``session`` for every one of it."""
+    short = type_.removeprefix("liandiao.").rsplit(".v", 1)[0]
+    return kind in (short, short.split(".")[0])
+
+
 def timeline_view(row: Any) -> dict[str, Any]:
     """One entry, with the organisation that acted."""
     data = row["data"]
-    acted = next((data[name] for name in _BY if isinstance(data.get(name), str)), None)
+    acted = next(
+        (data[name] for name in repository.ACTED_BY if isinstance(data.get(name), str)), None
+    )
     return {**dict(row), "organisation": acted, "source": row["source"].lstrip("/")}
 
 

@@ -6,9 +6,14 @@ from typing import TYPE_CHECKING, Final
 from fastapi import APIRouter
 
 from intake import commands, repository
+from intake.attachments import handlers as papers
+from intake.attachments import jobs as checks
+from intake.attachments.endpoints import router as attachments
 from intake.consumers import CONSUMES
 from intake.doors.endpoints import router as doors
 from intake.endpoints import router as front_door
+from intake.exports import making
+from intake.exports.endpoints import router as exports
 from intake.gates.endpoints import router as gates
 from intake.imports import wiring as imports
 from intake.incidents.endpoints import router as incidents
@@ -82,9 +87,13 @@ ROOMS: Final = (
     doors,
     rounds,
     rights,
+    attachments,
+    exports,
 )
 ROOMS_WITH_TABLES: Final = (
+    "attachments",
     "doors",
+    "exports",
     "gates",
     "imports",
     "incidents",
@@ -130,10 +139,16 @@ INTAKE = Service(
         "case.leave": commands.leave,
     },
     answers_unknown_commands=True,
-    jobs={erasing.FORGET: erasing.forget},
+    jobs={
+        erasing.FORGET: erasing.forget,
+        papers.CHECK: checks.check,
+        making.MAKE: making.make,
+    },
     loops=(
         Loop("purge-receipt-tries", purge_tries, idle_seconds=300),
         Loop("deliver-matters", deliver, idle_seconds=60),
+        Loop("clear-attachments", checks.clear, idle_seconds=60),
+        Loop("clear-exports", making.clear, idle_seconds=60),
         Loop("intake.retention", keeping.sweep, idle_seconds=60),
         Loop("intake.limitation", erasing.sweep_limitation, idle_seconds=300),
         *imports.LOOPS,

@@ -22,7 +22,7 @@ from services.errors import (
     Unavailable,
     UnsupportedMediaType,
 )
-from services.http import check_rate
+from services.http import PART_TYPE, check_rate
 from services.messaging.failpoints import failpoint
 from services.problem import ProblemView
 from services.runtime import Runtime
@@ -30,6 +30,8 @@ from services.service import Service
 from services.settings import SharedSettings
 
 MAX_BODY_BYTES = 1024 * 1024
+# A part of a file is streamed, never held; of files come many parts (tus 1.0).
+MAX_PART_BYTES = 16 * 1024 * 1024
 VERSION = "0.1.0"
 
 
@@ -133,28 +135,37 @@ class Edge:
             return NotAcceptable()
         if method in ("POST", "PUT", "PATCH") and not streamed:
             length = headers.get(b"content-length")
-            if length is not None and length.isdigit() and int(length) > MAX_BODY_BYTES:
+            most = _most_bytes(method, headers)
+            if length is not None and length.isdigit() and int(length) > most:
                 return TooLarge()
-            kind = headers.get(b"content-type", b"").decode("latin-1").split(";")[0].strip().lower()
+            kind = _kind(headers)
             has_body = (length not in (None, b"0")) or b"transfer-encoding" in headers
-            if path.startswith("/v1/") and has_body and kind != "application/json":
+            part = most == MAX_PART_BYTES
+            if path.startswith("/v1/") and has_body and kind != "application/json" and not part:
                 return UnsupportedMediaType()
         return None
 
     async def _within_limit(self, scope: Scope, receive: Receive, send: Send) -> None:
         seen = 0
-        too_large = False
+        most = _most_bytes(scope["method"], dict(scope["headers"]))
 
         async def counted() -> Message:
-            nonlocal seen, too_large
+            nonlocal seen
             message = await receive()
             seen += len(message.get("body", b""))
-            if seen > MAX_BODY_BYTES:
-                too_large = True
+            if seen > most:
                 raise TooLarge()
             return message
 
         await self.app(scope, counted, send)
+
+
+def _kind(headers: dict[bytes, bytes]) -> str:
+    return headers.get(b"content-type", b"").decode("latin-1").split(";")[0].strip().lower()
+
+
+def _most_bytes(method: str, headers: dict[bytes, bytes]) -> int:
+    return MAX_PART_BYTES if method == "PATCH" and _kind(headers) == PART_TYPE else MAX_BODY_BYTES
 
 
 def _is_work(path: str) -> bool:

@@ -15,13 +15,15 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
+from weakref import WeakKeyDictionary
 
 import orjson
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 MEBIBYTE: Final = 1024 * 1024
 # Children at a time: each may take a core, and two cores carry everything else.
-_AT_ONCE: Final = asyncio.Semaphore(2)
+AT_ONCE: Final = 2
+_turns: Final[WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Semaphore]] = WeakKeyDictionary()
 _REFUSED: Final = 3
 
 
@@ -47,7 +49,8 @@ async def confined(
     Raises ``ConfinedRefused`` when it declines, ``ConfinedOverrun`` beyond a limit.
     """
     head = orjson.dumps(request)
-    async with _AT_ONCE:
+    turns = _turns.setdefault(asyncio.get_running_loop(), asyncio.Semaphore(AT_ONCE))
+    async with turns:
         child = await asyncio.create_subprocess_exec(
             sys.executable,
             "-m",

@@ -191,6 +191,13 @@ class Behind(Problem):
     retryable = True
 
 
+class ChecksumMismatch(Problem):
+    """460: the part is not what its checksum says (tus 1.0, checksum)."""
+
+    slug, status, title = "checksum-mismatch", 460, "The part is not what its checksum says"
+    retryable = True
+
+
 class Unavailable(Problem):
     """503: the service cannot do this now."""
 

@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 
 CASE_AFTER_WAIT_SECONDS: Final = 2.0
 LOOK_AGAIN_SECONDS: Final = 0.2
+# The media type of a part of a file (tus 1.0), the only body that is not JSON.
+PART_TYPE: Final = "application/offset+octet-stream"
 # A feed belongs to a connection, whichever of its organisations it is for.
 OF_THE_CONNECTION: Final = ["feed:read"]
 _limiter: Final = FixedWindowRateLimiter(MemoryStorage())

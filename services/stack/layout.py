@@ -131,6 +131,9 @@ class Settings:
             "SVC_CLIENT_ID": client,
             "SVC_CLIENT_SECRET": self.client_secrets[client],
         }
+        if service == "intake":
+            folder = self.environ.get("INTAKE_FILES_DIR", str(self.home.folder("files")))
+            answer["INTAKE_FILES_DIR"] = folder
         if self.own_kafka:
             answer[f"{upper}_KAFKA_USER"] = client
             answer[f"{upper}_KAFKA_PASSWORD"] = self.secrets[f"{service}_kafka"]

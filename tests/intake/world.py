@@ -89,7 +89,10 @@ SENDER = (
 async def intake_on(url: str, keys_dir: Path) -> AsyncIterator[tuple[Runtime, httpx.AsyncClient]]:
     """The service without Kafka, called in this process."""
     settings = IntakeSettings(
-        database_url=url, LIANDIAO_KEYS_DIR=keys_dir, LIANDIAO_REQUESTS_PER_SECOND=100000
+        database_url=url,
+        LIANDIAO_KEYS_DIR=keys_dir,
+        LIANDIAO_REQUESTS_PER_SECOND=100000,
+        files_dir=keys_dir.parent / "files",
     )
     runtime = await Runtime.open(INTAKE, settings)
     copy = directory()
