@@ -163,17 +163,6 @@ sa.Table(
     comment="A paper by its hash and size; its name stays in the sealed referral",
 )
 
-sa.Table(
-    "duplicate_link",
-    METADATA,
-    sa.Column("case_id", UUID, sa.ForeignKey("case_file.case_id"), primary_key=True),
-    sa.Column("other_case_id", UUID, sa.ForeignKey("case_file.case_id"), primary_key=True),
-    _text("organisation"),
-    sa.Column("ground", sa.Text, nullable=False, server_default="same_identity"),
-    instant("recorded_at", default_now=True),
-    comment="Cases of one source that share a party by identity: suggested, never joined",
-)
-
 holding = sa.Table(
     "holding",
     METADATA,

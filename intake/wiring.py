@@ -2,8 +2,11 @@
 
 from typing import TYPE_CHECKING
 
+from fastapi import APIRouter
+
 from intake import commands, repository
 from intake.consumers import CONSUMES
+from intake.duplicates import wiring as duplicates
 from intake.endpoints import router
 from intake.keys import publish_keys
 from intake.settings import IntakeSettings
@@ -40,7 +43,16 @@ _ADVICE = {
 }
 
 
+def _router() -> APIRouter:
+    """The endpoints of every room."""
+    whole = APIRouter()
+    for room in (duplicates.router, router):
+        whole.include_router(room)
+    return whole
+
+
 def _schema() -> Schema:
+    import intake.duplicates.tables  # noqa: F401  # adds its tables to the metadata
     from intake.tables import EXTRA_DDL, METADATA
 
     return Schema(METADATA, EXTRA_DDL)
@@ -50,7 +62,7 @@ INTAKE = Service(
     name="intake",
     title="intake",
     description="The front door: referrals, cases, parties, receipts, the case file and timeline",
-    router=lambda: router,
+    router=_router,
     settings=IntakeSettings,
     schema=_schema,
     gather_seconds=0.1,
@@ -61,7 +73,8 @@ INTAKE = Service(
         "case.leave": commands.leave,
     },
     answers_unknown_commands=True,
-    loops=(Loop("purge-receipt-tries", purge_tries, idle_seconds=300),),
+    jobs=duplicates.JOBS,
+    loops=(Loop("purge-receipt-tries", purge_tries, idle_seconds=300), *duplicates.LOOPS),
     on_start=publish_keys,
     doctor=doctor,
 )

@@ -79,6 +79,8 @@ class Life:
     shown_clocks: dict[str, tuple[str, str]] = field(default_factory=dict)
     parts: dict[str, bool] = field(default_factory=dict)
     linkages: dict[str, str] = field(default_factory=dict)
+    # Join -> which side of it this case is, while it stands.
+    joins: dict[str, str] = field(default_factory=dict)
     faults: list[tuple[str, str | None]] = field(default_factory=list)
     seen: dict[str, str] = field(default_factory=dict)
 
@@ -151,6 +153,17 @@ def _reopened(life: Life, said: Said) -> None:
     life.left.clear()
     life.lane = said.data["lane"]
     life.held_by(life.organisation)
+
+
+def _joined(life: Life, said: Said) -> None:
+    life.once(said, f"join {said.data['join_id']} was told")
+    life.joins[said.data["join_id"]] = said.data["side"]
+
+
+def _separated(life: Life, said: Said) -> None:
+    life.once(said, f"join {said.data['join_id']} was undone")
+    if life.joins.pop(said.data["join_id"], None) is None:
+        life.faults.append(("a join was undone that never was", said.event_id))
 
 
 # -- routing -------------------------------------------------------------------------------------
@@ -287,6 +300,8 @@ _STEPS: Final[Mapping[str, Any]] = {
     "party.left.v1": _party_left,
     "case.closed.v1": _closed,
     "case.reopened.v1": _reopened,
+    "case.joined.v1": _joined,
+    "case.separated.v1": _separated,
     "assignment.offered.v1": _offered,
     "assignment.recalled.v1": _recalled,
     "participant.joined.v1": _joined,

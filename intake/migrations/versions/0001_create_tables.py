@@ -147,6 +147,25 @@ def upgrade() -> None:
         comment="This service's copy of the compacted topic `directory`",
     )
     op.create_table(
+        "duplicate_key",
+        sa.Column("key", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("case_id", sa.UUID(), nullable=False),
+        sa.PrimaryKeyConstraint("key", "case_id", name=op.f("pk_duplicate_key")),
+        comment="Which cases have a hash: read from the newest, a bounded number per hash",
+    )
+    op.create_table(
+        "duplicate_queue",
+        sa.Column("referral_id", sa.UUID(), nullable=False),
+        sa.Column(
+            "recorded_at",
+            sa.DateTime(timezone=True),
+            server_default=sa.text("now()"),
+            nullable=False,
+        ),
+        sa.PrimaryKeyConstraint("referral_id", name=op.f("pk_duplicate_queue")),
+        comment="Referrals, new or corrected, that are not compared yet",
+    )
+    op.create_table(
         "idempotency",
         sa.Column("client_id", sa.Text(), nullable=False),
         sa.Column("method", sa.Text(), nullable=False),
@@ -361,6 +380,49 @@ def upgrade() -> None:
     )
     op.create_index("ix_assignment_case_id", "assignment", ["case_id"], unique=False)
     op.create_table(
+        "case_join",
+        sa.Column("join_id", sa.UUID(), nullable=False),
+        sa.Column("surviving_case_id", sa.UUID(), nullable=False),
+        sa.Column("joined_case_id", sa.UUID(), nullable=False),
+        sa.Column("ground", sa.Text(), nullable=False),
+        sa.Column("decided_by", sa.Text(), nullable=False),
+        sa.Column("decided_by_staff", sa.Text(), nullable=False),
+        sa.Column("joined_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("undone_because", sa.Text(), nullable=True),
+        sa.Column("undone_by", sa.Text(), nullable=True),
+        sa.Column("undone_by_staff", sa.Text(), nullable=True),
+        sa.Column("undone_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("outcome_told_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column(
+            "recorded_at",
+            sa.DateTime(timezone=True),
+            server_default=sa.text("now()"),
+            nullable=False,
+        ),
+        sa.CheckConstraint("surviving_case_id <> joined_case_id", name=op.f("ck_case_join_two")),
+        sa.ForeignKeyConstraint(
+            ["joined_case_id"], ["case_file.case_id"], name=op.f("fk_case_join_joined_case_id")
+        ),
+        sa.ForeignKeyConstraint(
+            ["surviving_case_id"],
+            ["case_file.case_id"],
+            name=op.f("fk_case_join_surviving_case_id"),
+        ),
+        sa.PrimaryKeyConstraint("join_id", name=op.f("pk_case_join")),
+        comment="Two files handled as one by a person's decision, until that is undone",
+    )
+    op.create_index("ix_case_join_joined_case_id", "case_join", ["joined_case_id"], unique=False)
+    op.create_index(
+        "ix_case_join_surviving_case_id", "case_join", ["surviving_case_id"], unique=False
+    )
+    op.create_index(
+        "uq_case_join_joined_case_id",
+        "case_join",
+        ["joined_case_id"],
+        unique=True,
+        postgresql_where=sa.text("undone_at IS NULL"),
+    )
+    op.create_table(
         "deadline",
         sa.Column("clock_id", sa.UUID(), nullable=False),
         sa.Column("case_id", sa.UUID(), nullable=False),
@@ -389,11 +451,69 @@ def upgrade() -> None:
     )
     op.create_index("ix_deadline_case_id", "deadline", ["case_id"], unique=False)
     op.create_table(
-        "duplicate_link",
+        "duplicate_pair",
         sa.Column("case_id", sa.UUID(), nullable=False),
         sa.Column("other_case_id", sa.UUID(), nullable=False),
+        sa.Column(
+            "score", sa.SmallInteger(), nullable=False, comment="0 to 100, of the pair of files"
+        ),
+        sa.Column("reasons", postgresql.ARRAY(sa.Text()), nullable=False),
+        sa.Column("same_applicant", sa.Boolean(), nullable=False),
+        sa.Column("dismissed_by", sa.Text(), nullable=True),
+        sa.Column("dismissed_by_staff", sa.Text(), nullable=True),
+        sa.Column("dismissed_because", sa.Text(), nullable=True),
+        sa.Column("dismissed_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column(
+            "recorded_at",
+            sa.DateTime(timezone=True),
+            server_default=sa.text("now()"),
+            nullable=False,
+        ),
+        sa.CheckConstraint("case_id < other_case_id", name=op.f("ck_duplicate_pair_order")),
+        sa.CheckConstraint("score BETWEEN 0 AND 100", name=op.f("ck_duplicate_pair_score")),
+        sa.ForeignKeyConstraint(
+            ["case_id"], ["case_file.case_id"], name=op.f("fk_duplicate_pair_case_id")
+        ),
+        sa.ForeignKeyConstraint(
+            ["other_case_id"], ["case_file.case_id"], name=op.f("fk_duplicate_pair_other_case_id")
+        ),
+        sa.PrimaryKeyConstraint("case_id", "other_case_id", name=op.f("pk_duplicate_pair")),
+        comment="Two files that may be one dispute: suggested to staff, joined by people alone",
+    )
+    op.create_index(
+        "ix_duplicate_pair_other_case_id", "duplicate_pair", ["other_case_id"], unique=False
+    )
+    op.create_table(
+        "duplicate_trait",
+        sa.Column("case_id", sa.UUID(), nullable=False),
         sa.Column("organisation", sa.Text(), nullable=False),
-        sa.Column("ground", sa.Text(), server_default="same_identity", nullable=False),
+        sa.Column("dispute_type", sa.Text(), nullable=False),
+        sa.Column("place", sa.Text(), nullable=False),
+        sa.Column("claim_fen", sa.BigInteger(), nullable=True),
+        sa.Column("occurred_on", sa.Date(), nullable=True),
+        sa.Column(
+            "people",
+            postgresql.JSONB(astext_type=sa.Text()),
+            nullable=False,
+            comment="per party: keyed hashes, role, kind",
+        ),
+        sa.Column(
+            "words", postgresql.ARRAY(sa.Integer()), nullable=False, comment="keyed hashes of text"
+        ),
+        sa.Column(
+            "figures",
+            postgresql.ARRAY(sa.Integer()),
+            nullable=False,
+            comment="keyed hashes of figures",
+        ),
+        sa.Column(
+            "keys",
+            postgresql.ARRAY(sa.BigInteger()),
+            nullable=False,
+            comment="its rows of duplicate_key",
+        ),
+        sa.Column("guarded", sa.Boolean(), nullable=False, comment="nobody outside is told of it"),
+        sa.Column("received_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column(
             "recorded_at",
             sa.DateTime(timezone=True),
@@ -401,13 +521,10 @@ def upgrade() -> None:
             nullable=False,
         ),
         sa.ForeignKeyConstraint(
-            ["case_id"], ["case_file.case_id"], name=op.f("fk_duplicate_link_case_id")
+            ["case_id"], ["case_file.case_id"], name=op.f("fk_duplicate_trait_case_id")
         ),
-        sa.ForeignKeyConstraint(
-            ["other_case_id"], ["case_file.case_id"], name=op.f("fk_duplicate_link_other_case_id")
-        ),
-        sa.PrimaryKeyConstraint("case_id", "other_case_id", name=op.f("pk_duplicate_link")),
-        comment="Cases of one source that share a party by identity: suggested, never joined",
+        sa.PrimaryKeyConstraint("case_id", name=op.f("pk_duplicate_trait")),
+        comment="What of a dispute is compared; nothing of it can be read without the key",
     )
     op.create_table(
         "holding",
