@@ -56,6 +56,14 @@ case_file = sa.Table(
     sa.CheckConstraint(f"claim_fen BETWEEN 0 AND {_FEN}", name="claim_fen"),
     comment="One dispute's file: number, type, lane, place, round, open or closed, who holds it",
 )
+sa.Index("ix_case_file_dispute_type", case_file.c.dispute_type, case_file.c.case_id)
+# Prefixes of places, in the order of their codes.
+sa.Index(
+    "ix_case_file_place",
+    case_file.c.place,
+    case_file.c.case_id,
+    postgresql_ops={"place": "text_pattern_ops"},
+)
 
 referral = sa.Table(
     "referral",

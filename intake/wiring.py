@@ -9,6 +9,7 @@ from intake.consumers import CONSUMES
 from intake.duplicates import wiring as duplicates
 from intake.endpoints import router
 from intake.keys import publish_keys
+from intake.search.endpoints import router as search_router
 from intake.settings import IntakeSettings
 from services.service import Loop, Schema, Service
 
@@ -46,7 +47,7 @@ _ADVICE = {
 def _router() -> APIRouter:
     """The endpoints of every room."""
     whole = APIRouter()
-    for room in (duplicates.router, router):
+    for room in (search_router, duplicates.router, router):
         whole.include_router(room)
     return whole
 

@@ -96,6 +96,16 @@ def upgrade() -> None:
         sa.UniqueConstraint("case_number", name=op.f("uq_case_file_case_number")),
         comment="One dispute's file: number, type, lane, place, round, open or closed, who holds it",
     )
+    op.create_index(
+        "ix_case_file_dispute_type", "case_file", ["dispute_type", "case_id"], unique=False
+    )
+    op.create_index(
+        "ix_case_file_place",
+        "case_file",
+        ["place", "case_id"],
+        unique=False,
+        postgresql_ops={"place": "text_pattern_ops"},
+    )
     op.create_table(
         "case_serial",
         sa.Column("county", sa.Text(), nullable=False),

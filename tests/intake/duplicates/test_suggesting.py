@@ -138,7 +138,7 @@ async def test_what_was_corrected_is_compared_anew(intake: Intake) -> None:
     await compared(intake)
     other = sample("police-boundary")
     changes = [("/title", other["title"]), ("/summary", other["summary"]), ("/claims", ["无"])]
-    changes += [("/place", "330681101000"), ("/claim_fen", 1), ("/occurred_at", None)]
+    changes += [("/place", other["place"]), ("/claim_fen", 1), ("/occurred_at", None)]
     changes += [(f"/parties/{n}/name", f"陌生{n}") for n in range(2)]
     changes += [(f"/parties/{n}/id", None) for n in range(2)]
     changes += [(f"/parties/{n}/phone", None) for n in range(2)]
