@@ -23,7 +23,7 @@ from intake.serials import serials_of
 from intake.strict_json import StrictJsonError, parse
 from intake.validation import validate
 from intake.vault import Sealed, Vault, canonical
-from services.clock import SHANGHAI
+from services.clock import SHANGHAI, wire
 from services.errors import (
     CaseClosedProblem,
     Conflict,
@@ -522,7 +522,12 @@ async def close_case(case_id: UUID, outcome: str, closed_at: datetime, uow: Unit
     stream = await uow.lock_case(case_id)
     if stream.closed:
         return
-    await repository.close(uow, case_id, outcome, closed_at)
+    if await repository.close(uow, case_id, outcome, closed_at):
+        uow.enqueue(
+            "tell-joined",
+            {"case_id": str(case_id), "outcome": outcome, "closed_at": wire(closed_at)},
+            key=f"tell-joined:{case_id}:{stream.episode}",
+        )
     await keeping.begin(uow, case_id, closed_at)
     uow.emit(
         CaseClosed(case_id=case_id, outcome=outcome, closed_at=closed_at), occurred_at=closed_at
@@ -532,6 +537,7 @@ async def close_case(case_id: UUID, outcome: str, closed_at: datetime, uow: Unit
 
 
 SET_ASIDE: Final = "set_aside_by_court"
+SEPARATED: Final = "separated"
 
 
 async def reopen_case(
@@ -550,7 +556,11 @@ async def reopen_case(
         raise VersionMismatch()
     if not stream.closed:
         raise Conflict("the case is open")
-    if ground != SET_ASIDE and uow.now >= row["closed_at"] + timedelta(days=within_days):
+    if row["outcome"] == "joined" and ground != SEPARATED:
+        raise Conflict("the case is joined to another: undo the join")
+    if ground not in (SET_ASIDE, SEPARATED) and uow.now >= row["closed_at"] + timedelta(
+        days=within_days
+    ):
         raise Conflict("too late to reopen: send a new referral")
     uow.set_case(case_id, episode=stream.episode + 1, closed=False)
     await repository.reopen(uow, case_id, stream.episode)

@@ -15,7 +15,7 @@ Row = asyncpg.Record
 Database = Any  # asyncpg's connection or the pool's proxy of one
 
 # The write path of every referral: one statement. The unique reference decides; when it is taken
-# nothing else is written. Likely duplicates are found by equality of identity, within the source.
+# nothing else is written. Likely duplicates are looked for afterwards.
 _REGISTER: Final = """
 WITH taken AS (
   INSERT INTO referral (referral_id, case_id, organisation, connection, reference,
@@ -58,11 +58,8 @@ WITH taken AS (
   INSERT INTO participation (participation_id, case_id, episode, organisation, role, reference,
     joined_at)
   SELECT $1, $2, 1, $3, 'source', $5, $14 FROM taken
-), alike AS (
-  INSERT INTO duplicate_link (case_id, other_case_id, organisation, recorded_at)
-  SELECT DISTINCT $2::uuid, o.case_id, $3, $14::timestamptz FROM taken, (
-    SELECT v.case_id FROM party_vault v
-    WHERE v.identity_blind = ANY($43::bytea[]) AND v.source = $3 LIMIT 50) o
+), to_compare AS (
+  INSERT INTO duplicate_queue (referral_id, recorded_at) SELECT $1, $14 FROM taken
 )
 SELECT count(*) FROM taken
 """
@@ -244,7 +241,9 @@ async def replace_document(
     await uow.db.execute(
         """WITH old AS (INSERT INTO referral_version (referral_id, version, document, changed,
              reason, organisation, acted_by, occurred_at, recorded_at)
-           VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9))
+           VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)), again AS (
+             INSERT INTO duplicate_queue (referral_id, recorded_at) VALUES ($1, $9)
+             ON CONFLICT DO NOTHING)
            UPDATE referral SET document = $10, version = $2 + 1 WHERE referral_id = $1""",
         row["referral_id"],
         row["version"],
@@ -525,20 +524,6 @@ async def holders(uow: UnitOfWork, case_id: UUID) -> list[Row]:
     return rows
 
 
-async def duplicates(uow: UnitOfWork, case_id: UUID, organisation: str) -> list[Row]:
-    """Suggested duplicates, for the source itself."""
-    rows: list[Row] = await uow.db.fetch(
-        """SELECT c.case_id, c.case_number, d.ground FROM duplicate_link d
-           JOIN case_file c ON c.case_id = CASE WHEN d.case_id = $1 THEN d.other_case_id
-                                                ELSE d.case_id END
-           WHERE (d.case_id = $1 OR d.other_case_id = $1) AND d.organisation = $2
-           ORDER BY c.case_id DESC LIMIT 20""",
-        case_id,
-        organisation,
-    )
-    return rows
-
-
 async def as_of(uow: UnitOfWork, case_id: UUID) -> dict[str, int]:
     """How far each service has been heard about the case."""
     rows = await uow.db.fetch(
@@ -630,14 +615,18 @@ async def change_lane(uow: UnitOfWork, case_id: UUID, lane: str) -> int:
     )
 
 
-async def close(uow: UnitOfWork, case_id: UUID, outcome: str, closed_at: datetime) -> None:
-    """The round is over."""
-    await uow.db.execute(
-        """UPDATE case_file SET state = 'closed', stage = 'closed', outcome = $2, closed_at = $3,
-             version = version + 1 WHERE case_id = $1""",
-        case_id,
-        outcome,
-        closed_at,
+async def close(uow: UnitOfWork, case_id: UUID, outcome: str, closed_at: datetime) -> bool:
+    """The round is over; answers whether other cases are joined to this one."""
+    return bool(
+        await uow.db.fetchval(
+            """UPDATE case_file SET state = 'closed', stage = 'closed', outcome = $2,
+                 closed_at = $3, version = version + 1 WHERE case_id = $1
+               RETURNING EXISTS (SELECT 1 FROM case_join j
+                                 WHERE j.surviving_case_id = $1 AND j.undone_at IS NULL)""",
+            case_id,
+            outcome,
+            closed_at,
+        )
     )
 
 
@@ -825,6 +814,7 @@ async def set_deadlines(db: Database, clocks: list[tuple[Any, ...]]) -> None:
 # -- the access log ------------------------------------------------------------------------------
 
 ACCESS_ACTIONS: Final = (
+    "duplicate.notice",
     "parties.read",
     "party_sheet.read",
     "contact.read",

@@ -206,12 +206,16 @@ class NextAct(BaseModel):
     by: str | None
 
 
-class DuplicateView(BaseModel):
-    """A case of the same source with a party of the same identity; suggested, never joined."""
+class JoinedView(BaseModel):
+    """A join that stands: this case goes on for both, or rests while the other goes on."""
 
-    case_id: UUID
-    case_number: str
+    join_id: UUID
     ground: str
+    joined_at: Instant
+    surviving_case_id: UUID
+    surviving_case_number: str
+    joined_case_id: UUID
+    joined_case_number: str
 
 
 class CaseView(CaseItem):
@@ -235,7 +239,7 @@ class CaseView(CaseItem):
     documents: list[DocumentView]
     assignments: list[AssignmentView]
     deadlines: list[DeadlineView]
-    duplicates: list[DuplicateView]
+    joins: list[JoinedView]
     as_of: dict[str, int]
     parked: bool
 
@@ -407,6 +411,7 @@ class PartyCase(BaseModel):
     case_number: str
     your_role: str
     you_left_at: Instant | None
+    joined_into: str | None = Field(description="The number of the case it is handled in")
     state: str
     stage: str
     outcome: str | None

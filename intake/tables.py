@@ -56,6 +56,14 @@ case_file = sa.Table(
     sa.CheckConstraint(f"claim_fen BETWEEN 0 AND {_FEN}", name="claim_fen"),
     comment="One dispute's file: number, type, lane, place, round, open or closed, who holds it",
 )
+sa.Index("ix_case_file_dispute_type", case_file.c.dispute_type, case_file.c.case_id)
+# Prefixes of places, in the order of their codes.
+sa.Index(
+    "ix_case_file_place",
+    case_file.c.place,
+    case_file.c.case_id,
+    postgresql_ops={"place": "text_pattern_ops"},
+)
 
 referral = sa.Table(
     "referral",
@@ -161,17 +169,6 @@ sa.Table(
     sa.CheckConstraint("sha256 ~ '^[0-9a-f]{64}$'", name="sha256"),
     sa.CheckConstraint("size_bytes > 0", name="size_bytes"),
     comment="A paper by its hash and size; its name stays in the sealed referral",
-)
-
-sa.Table(
-    "duplicate_link",
-    METADATA,
-    sa.Column("case_id", UUID, sa.ForeignKey("case_file.case_id"), primary_key=True),
-    sa.Column("other_case_id", UUID, sa.ForeignKey("case_file.case_id"), primary_key=True),
-    _text("organisation"),
-    sa.Column("ground", sa.Text, nullable=False, server_default="same_identity"),
-    instant("recorded_at", default_now=True),
-    comment="Cases of one source that share a party by identity: suggested, never joined",
 )
 
 holding = sa.Table(

@@ -8,6 +8,7 @@ Codes are the ``rule`` column of ``samples/bad/expected.csv``; no message holds 
 import csv
 import json
 import re
+import unicodedata
 from collections.abc import Callable, Iterator
 from datetime import UTC, date, datetime
 from functools import lru_cache
@@ -36,7 +37,15 @@ _NO_ZONE: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}([T ][0-9:.]{4,})?\Z")
 _DAY: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}\Z")
 _BIDI: Final = re.compile("[\u202a-\u202e\u2066-\u2069]")
 _CONTROL: Final = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
-_BRACKETS: Final = str.maketrans("〔［[【﹝{", "((((((", "") | str.maketrans("〕］]】﹞}", "))))))")
+_BRACKETS: Final = str.maketrans("〔［[【﹝{〈《「", "(((((((((") | str.maketrans(
+    "〕］]】﹞}〉》」", ")))))))))"
+)
+_DASHES: Final = str.maketrans(dict.fromkeys("\u2010\u2011\u2012\u2013\u2014\u2015\u2212", "-"))
+_UNSEEN: Final = re.compile("[\\s\u00ad\u200b-\u200f\u2060\ufeff]+")
+_YEAR_NUMBER: Final = re.compile(
+    r"(?P<head>.*\((?:19|20)[0-9]{2}\)[^0-9第]*(?:[0-9]{2,4}[^0-9第]{1,12})?)"
+    r"第?0*(?P<n>[0-9]+)号?\Z"
+)
 _YEARS: Final = range(1850, 2201)
 _ENUM_CODES: Final = {
     "/lane": "lane_unknown",
@@ -136,8 +145,15 @@ def _known_members() -> dict[str, Any]:
 
 
 def normal_reference(reference: str) -> str:
-    """A reference as it is compared: half-width, one kind of bracket, no blanks (K-04, K-05)."""
-    return "".join(identity.fold_width(reference).translate(_BRACKETS).split())
+    """A reference as it is compared, never as it is shown (K-04, K-05, K-06, K-07).
+
+    Half-width, capital letters, one kind of bracket and of dash, nothing that cannot be seen. In a
+    number of the form 〔year〕…n号 the 第 before n, zeros at its front and a missing 号 say
+    nothing; other numbers are opaque, and their zeros count.
+    """
+    text = unicodedata.normalize("NFKC", identity.fold_width(reference)).translate(_BRACKETS)
+    text = _UNSEEN.sub("", text).translate(_DASHES).upper().replace("號", "号")
+    return _YEAR_NUMBER.sub(r"\g<head>\g<n>号", text)
 
 
 def validate(

@@ -5,6 +5,7 @@ from typing import Any, Final
 from uuid import UUID
 
 from intake import repository
+from intake.duplicates.repository import joins_of
 from intake.handlers import VAULT_FIELDS, VAULT_TABLE
 from intake.keys import Keys
 from intake.parties.handlers import acting
@@ -41,6 +42,9 @@ PARTY_STEPS: Final = (
     "liandiao.mediation.ended.v1",
     "liandiao.case.closed.v1",
     "liandiao.case.reopened.v1",
+    "liandiao.case.joined.v1",
+    "liandiao.case.separated.v1",
+    "liandiao.case.surviving-closed.v1",
 )
 
 
@@ -67,7 +71,6 @@ async def case_view(uow: UnitOfWork, case_id: UUID, organisation: str, held: set
         raise NotFound()
     assignments = await repository.assignments(uow, case_id)
     deadlines = await repository.deadlines(uow, case_id)
-    own = case["organisation"] == organisation
     holders = await repository.holders(uow, case_id)
     return {
         **dict(case),
@@ -81,9 +84,7 @@ async def case_view(uow: UnitOfWork, case_id: UUID, organisation: str, held: set
         "documents": [dict(row) for row in await repository.documents(uow, case_id)],
         "assignments": [dict(row) for row in assignments],
         "deadlines": [dict(row) for row in deadlines],
-        "duplicates": [dict(r) for r in await repository.duplicates(uow, case_id, organisation)]
-        if own
-        else [],
+        "joins": [dict(row) for row in await joins_of(uow.db, case_id)],
         "as_of": await repository.as_of(uow, case_id),
         "parked": await repository.parked(uow, case_id),
     }
@@ -258,16 +259,36 @@ async def party_case(uow: UnitOfWork, case_id: UUID, party_id: UUID) -> Any:
     if left_at is not None:
         holders = [h for h in holders if h["since"] <= left_at] or holders[:1]
         steps = [row for row in steps if row["occurred_at"] <= left_at]
+    survivor = await _survivor(uow, case_id)
+    going_on = survivor or case
+    if survivor is not None:
+        # The file rests: who answers for the dispute now is who holds the one it is handled in.
+        holder = organisation_name(directory, survivor["holder"])
+        since = survivor["held_since"]
+        holders.append({"organisation": holder, "ground": "joined", "since": since})
     return {
         **dict(case),
         "your_role": people[party_id]["role"],
         "you_left_at": left_at,
+        "joined_into": survivor["case_number"] if survivor else None,
         "holder": holders[-1],
         "earlier_holders": holders[:-1],
-        "due": None if left_at else _plain(due(await repository.deadlines(uow, case_id))),
-        "next_act": None if left_at else next_act(case, await repository.assignments(uow, case_id)),
+        "due": None
+        if left_at
+        else _plain(due(await repository.deadlines(uow, going_on["case_id"]))),
+        "next_act": None
+        if left_at
+        else next_act(going_on, await repository.assignments(uow, going_on["case_id"])),
         "steps": [_step(directory, row) for row in reversed(steps)],
     }
+
+
+async def _survivor(uow: UnitOfWork, case_id: UUID) -> Any | None:
+    """The case that this one is joined to, if it is."""
+    for row in await joins_of(uow.db, case_id):
+        if row["joined_case_id"] == case_id:
+            return await repository.case(uow, row["surviving_case_id"])
+    return None
 
 
 def _step(directory: DirectoryCopy, row: Any) -> dict[str, Any]:

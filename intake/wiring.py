@@ -11,6 +11,7 @@ from intake.attachments import jobs as checks
 from intake.attachments.endpoints import router as attachments
 from intake.consumers import CONSUMES
 from intake.doors.endpoints import router as doors
+from intake.duplicates import wiring as duplicates
 from intake.endpoints import router as front_door
 from intake.exports import making
 from intake.exports.endpoints import router as exports
@@ -29,6 +30,7 @@ from intake.rights.endpoints import router as rights
 from intake.rounds.endpoints import router as rounds
 from intake.safety import repository as safety
 from intake.safety.endpoints import router as safety_screen
+from intake.search.endpoints import router as search
 from intake.settings import IntakeSettings
 from intake.tracking.endpoints import router as tracking
 from intake.tracking.page import router as page
@@ -73,6 +75,8 @@ _ADVICE = {
 # Each room's endpoints, one line each.
 ROOMS: Final = (
     gates,  # before the front door: /v1/referrals/checks
+    search,
+    duplicates.router,
     front_door,
     imports.router,
     incidents,
@@ -93,6 +97,7 @@ ROOMS: Final = (
 ROOMS_WITH_TABLES: Final = (
     "attachments",
     "doors",
+    "duplicates",
     "exports",
     "gates",
     "imports",
@@ -143,6 +148,7 @@ INTAKE = Service(
         erasing.FORGET: erasing.forget,
         papers.CHECK: checks.check,
         making.MAKE: making.make,
+        **duplicates.JOBS,
     },
     loops=(
         Loop("purge-receipt-tries", purge_tries, idle_seconds=300),
@@ -151,6 +157,7 @@ INTAKE = Service(
         Loop("clear-exports", making.clear, idle_seconds=60),
         Loop("intake.retention", keeping.sweep, idle_seconds=60),
         Loop("intake.limitation", erasing.sweep_limitation, idle_seconds=300),
+        *duplicates.LOOPS,
         *imports.LOOPS,
     ),
     streams=imports.STREAMS,

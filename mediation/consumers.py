@@ -24,6 +24,7 @@ from services.events.intake import (
     CaseCorrected,
     CaseErased,
     CaseLaneChanged,
+    CasesJoined,
     HandlingConstraintsChanged,
     PartyChanged,
     PartyLeft,
@@ -157,6 +158,15 @@ async def correct_case(event: Received[CaseCorrected], uow: UnitOfWork) -> None:
         )
 
 
+async def rest(event: Received[CasesJoined], uow: UnitOfWork) -> None:
+    """The dispute is handled in another file: the open turn at this one is taken back."""
+    if event.data.side != "joined" or not await _known(event.case_id, uow):
+        return
+    row = await queue_rows.turn_of(uow.db, event.case_id, event.episode)
+    if row is not None:
+        await proceedings.recall(row, event.data.joined_at, uow)
+
+
 # -- clocks ------------------------------------------------------------------------------------
 
 
@@ -253,6 +263,8 @@ CONSUMES: Final = (
     on(HandlingConstraintsChanged, follow_constraints),
     on(CaseErased, obey, even_when_closed=True),
     on(CaseCorrected, correct_case),
+    # Intake closes the joined file in the same breath, so that nobody routes it anew.
+    on(CasesJoined, rest, even_when_closed=True),
     on(DeadlineStarted, clock_started),
     on(DeadlineChanged, clock_changed),
     on(DeadlinePaused, clock_paused),

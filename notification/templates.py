@@ -66,7 +66,7 @@ def _remedies(codes: list[str], locale: str) -> str:
 
 def _outcome(code: str, locale: str) -> str:
     known = END_CODES.get(code)
-    return _pick(locale, known.zh, known.en) if known else code
+    return _pick(locale, known.zh, known.en) if known else _word("outcome")(code, locale)
 
 
 def _confirmation_ground(code: str, locale: str) -> str:

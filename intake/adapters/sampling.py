@@ -183,6 +183,6 @@ def _xml(file: BinaryIO) -> Sample:
 
 def _read(file: BinaryIO, form: Any) -> list[Row]:
     """The first rows that are whole."""
-    layout = Layout.model_construct(format=form, columns={})
+    layout = Layout.model_construct(None, **{"format": form, "columns": {}})
     found: Iterator[Row] = itertools.islice(rows(file, layout), ROWS)
     return [row for row in found if not row.fault]

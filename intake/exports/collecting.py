@@ -95,7 +95,8 @@ async def _parties(
             purpose=purpose,
             detail={"parties": [str(row["party_id"]) for row in rows]},
         )
-        known = [views.known_party(keys, row) for row in rows]
+        about = await views.around(uow, keys, rows)
+        known = [views.known_party(keys, row, about) for row in rows]
     return [{**party, "words": words.word("role", party["role"])} for party in known]
 
 

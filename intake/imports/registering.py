@@ -74,14 +74,8 @@ WITH incoming AS MATERIALIZED (
   INSERT INTO participation (participation_id, case_id, episode, organisation, role, reference,
     joined_at)
   SELECT referral_id, case_id, 1, organisation, 'source', reference, $27 FROM ours
-), alike AS (
-  INSERT INTO duplicate_link (case_id, other_case_id, organisation, recorded_at)
-  SELECT DISTINCT h.case_id, o.case_id, h.source, $27::timestamptz FROM humans h, LATERAL (
-    SELECT v.case_id FROM party_vault v
-    WHERE v.identity_blind = h.identity_blind AND v.source = h.source LIMIT 50) o
-  UNION
-  SELECT h.case_id, o.case_id, h.source, $27::timestamptz FROM humans h JOIN humans o
-    ON o.identity_blind = h.identity_blind AND o.source = h.source AND o.n < h.n
+), to_compare AS (
+  INSERT INTO duplicate_queue (referral_id, recorded_at) SELECT referral_id, $27 FROM ours
 )
 SELECT referral_id FROM taken
 """

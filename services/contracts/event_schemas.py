@@ -19,6 +19,8 @@ _BY_NAME: Final = {
     "sha256": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
     "media_type": "application/pdf",
     "due_on": "2026-08-14",
+    "until_on": "2026-08-14",
+    "number": "LR2026-330681-0000001-X",
     "topic": "agency.o-330681-ct-0001.in",
     "connection": "o-330681-ct-0001",
     "lane": "court_pre",

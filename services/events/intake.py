@@ -292,6 +292,65 @@ class ErasureDone(Event):
     done_at: Instant
 
 
+@event(
+    "liandiao.case.joined.v1",
+    owner=OWNER,
+    audience=("source", "handler"),
+    emitted_when="a person decided that two files are one dispute; once on the stream of each",
+    source="design.md 4",
+)
+class CasesJoined(Event):
+    """Two files are handled as one: the surviving one goes on, the joined one rests.
+
+    Nothing is moved: each keeps its number, receipts, parties, consents and history.
+    """
+
+    join_id: UUID
+    side: Literal["surviving", "joined"]
+    other_case_id: UUID
+    other_case_number: str
+    holder: Code
+    ground: Literal["same_dispute", "repeat"]
+    decided_by: Code
+    joined_at: Instant
+
+
+@event(
+    "liandiao.case.separated.v1",
+    owner=OWNER,
+    audience=("source", "handler"),
+    emitted_when="a join was undone; once on the stream of each",
+    source="design.md 4",
+)
+class CasesSeparated(Event):
+    """Two files that were joined are two again; the joined one begins its next round."""
+
+    join_id: UUID
+    side: Literal["surviving", "joined"]
+    other_case_id: UUID
+    other_case_number: str
+    reason: Slug
+    decided_by: Code
+    separated_at: Instant
+
+
+@event(
+    "liandiao.case.surviving-closed.v1",
+    owner=OWNER,
+    audience=("source", "handler"),
+    emitted_when="the case that this one is joined to was closed",
+    source="design.md 4",
+)
+class SurvivingCaseClosed(Event):
+    """How the dispute ended in the file it was handled in, told to the agencies of this one."""
+
+    join_id: UUID
+    surviving_case_id: UUID
+    surviving_case_number: str
+    outcome: Slug
+    closed_at: Instant
+
+
 class AnswerError(Part):
     """One fault of a command: where, which rule, in words."""
 

@@ -28,6 +28,14 @@ _STATE: Final[dict[str, tuple[str, str]]] = {
     "deadline": ("intake", "SELECT case_id::text AS key, * FROM deadline t ORDER BY t.case_id"),
     "party": ("intake", "SELECT case_id::text AS key, * FROM party t ORDER BY t.case_id"),
     "holding": ("intake", "SELECT case_id::text AS key, * FROM holding t ORDER BY t.case_id, id"),
+    "join": (
+        "intake",
+        """SELECT key, join_id, side FROM (
+             SELECT surviving_case_id::text AS key, join_id, 'surviving' AS side, undone_at
+             FROM case_join
+             UNION ALL SELECT joined_case_id::text, join_id, 'joined', undone_at FROM case_join) j
+           WHERE undone_at IS NULL ORDER BY key""",
+    ),
     "routed": ("routing", "SELECT case_id::text AS key, * FROM routed_case t ORDER BY t.case_id"),
     "turn": ("routing", "SELECT case_id::text AS key, * FROM assignment t ORDER BY t.case_id"),
     "clock": ("routing", "SELECT case_id::text AS key, * FROM clock t ORDER BY t.case_id"),
@@ -180,6 +188,17 @@ def _parties(life: Life, rows: Rows) -> Iterator[Difference]:
         yield "intake", f"{len(left)} parties have left, the events say {len(life.left)}"
 
 
+def _joins(life: Life, rows: Rows) -> Iterator[Difference]:
+    """A join is told on both cases, and stands until both are told that it is undone."""
+    there = {str(row["join_id"]): row["side"] for row in rows["join"]}
+    for id_ in there.keys() ^ life.joins.keys():
+        where = "in the table and in no event" if id_ in there else "told and not in the table"
+        yield "intake", f"join {id_} is {where}"
+    for id_ in there.keys() & life.joins.keys():
+        if there[id_] != life.joins[id_]:
+            yield "intake", f"the case is the {there[id_]} one of join {id_}, not by its events"
+
+
 def _turns(life: Life, rows: Rows) -> Iterator[Difference]:
     items = {str(row["assignment_id"]): row for row in rows["item"]}
     turns = {str(row["id"]): row for row in rows["turn"]}
@@ -318,6 +337,7 @@ _COMPARISONS: Final[tuple[Callable[[Life, Rows], Iterator[Difference]], ...]] = 
     _case,
     _rounds,
     _parties,
+    _joins,
     _turns,
     _mediations,
     _work,

@@ -80,6 +80,8 @@ class Life:
     shown_clocks: dict[str, tuple[str, str]] = field(default_factory=dict)
     parts: dict[str, bool] = field(default_factory=dict)
     linkages: dict[str, str] = field(default_factory=dict)
+    # Join -> which side of it this case is, while it stands.
+    joins: dict[str, str] = field(default_factory=dict)
     faults: list[tuple[str, str | None]] = field(default_factory=list)
     seen: dict[str, str] = field(default_factory=dict)
 
@@ -152,6 +154,17 @@ def _reopened(life: Life, said: Said) -> None:
     life.left.clear()
     life.lane = said.data["lane"]
     life.held_by(life.organisation)
+
+
+def _cases_joined(life: Life, said: Said) -> None:
+    life.once(said, f"join {said.data['join_id']} was told")
+    life.joins[said.data["join_id"]] = said.data["side"]
+
+
+def _cases_separated(life: Life, said: Said) -> None:
+    life.once(said, f"join {said.data['join_id']} was undone")
+    if life.joins.pop(said.data["join_id"], None) is None:
+        life.faults.append(("a join was undone that never was", said.event_id))
 
 
 # -- routing -------------------------------------------------------------------------------------
@@ -289,6 +302,8 @@ _STEPS: Final[Mapping[str, Any]] = {
     "party.left.v1": _party_left,
     "case.closed.v1": _closed,
     "case.reopened.v1": _reopened,
+    "case.joined.v1": _cases_joined,
+    "case.separated.v1": _cases_separated,
     "assignment.offered.v1": _offered,
     "assignment.recalled.v1": _recalled,
     "participant.joined.v1": _joined,

@@ -1,5 +1,7 @@
 """The rules of a referral beyond the sample files: boundaries, folding, all faults at once."""
 
+import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -7,7 +9,7 @@ import pytest
 from intake.messages import MESSAGES
 from intake.validation import county, normal_reference, read_instant, validate
 from services.events import lanes
-from tests.intake.world import NOW, directory, referral, sample
+from tests.intake.world import NOW, SAMPLES, directory, referral, sample
 
 
 def look(document: Any) -> tuple[set[tuple[str, str]], set[tuple[str, str]]]:
@@ -267,10 +269,49 @@ def test_a_member_whose_name_could_be_data_is_not_repeated() -> None:
         ("诸检民监〔2026〕1号", "诸检民监[2026]1号"),
         (" X 1 ", "X1"),
         ("ＡＢ１", "AB1"),
+        # A court's (K-04): with the 第 of speech, without 号, padded, in full width.
+        ("（2021）川0104民诉前调801号", "(2021)川0104民诉前调第801号"),
+        ("（2021）川0104民诉前调801号", "〔2021〕川0104民诉前调0801"),
+        ("(2024)浙02民诉前调595号", "（２０２４）浙０２民诉前调５９５號"),
+        ("(2024)粤0604诉前调确1716号", "【2024】 粤0604 诉前调确 1716 号"),
+        # The police's (K-05), a committee's (K-06).
+        ("粤公粤(交警)受案字(2023)00680号", "粤公粤（交警）受案字〔2023〕第680号"),
+        ("京朝公(建)受案字[2024]第1234号", "京朝公（建）受案字﹝2024﹞1234号"),
+        ("晋医人调字[2019]011号", "晋医人调字〔2019〕11号"),
+        # A petition's and a hotline's are opaque (K-07): capitals, dashes, what nobody sees.
+        ("ZJ330681\u200b20261105000001", "zj33068120261105000001"),
+        ("SX\u201320261105\u2013000123", "sx-20261105-000123"),
     ],
 )
-def test_a_reference_is_compared_without_width_brackets_and_blanks(one: str, other: str) -> None:
+def test_a_reference_is_compared_as_one_number_however_it_is_written(one: str, other: str) -> None:
+    """Checklist 1.1, "Numbers"."""
     assert normal_reference(one) == normal_reference(other)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("(2026)浙0681民初1号", "(2026)浙0681民终1号"),
+        ("(2026)浙0681民初12号", "(2026)浙0681民初12号之一"),
+        ("(2026)浙0681民初1号", "(2025)浙0681民初1号"),
+        ("(2024)浙02民初1号", "(2024)浙0201民初1号"),
+        # Opaque numbers keep their zeros.
+        ("SX000123", "SX123"),
+        ("330681120260000005", "33068112026005"),
+    ],
+)
+def test_other_numbers_stay_apart(one: str, other: str) -> None:
+    assert normal_reference(one) != normal_reference(other)
+
+
+@pytest.mark.parametrize(
+    "path", sorted((SAMPLES / "referrals").glob("*.json")), ids=lambda path: path.stem
+)
+def test_folding_twice_is_folding_once(path: Path) -> None:
+    once = normal_reference(json.loads(path.read_text("utf-8"))["source"]["reference"])
+
+    assert once
+    assert normal_reference(once) == once
 
 
 def test_the_county_is_the_places_or_the_sources() -> None:

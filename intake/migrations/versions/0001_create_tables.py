@@ -96,6 +96,16 @@ def upgrade() -> None:
         sa.UniqueConstraint("case_number", name=op.f("uq_case_file_case_number")),
         comment="One dispute's file: number, type, lane, place, round, open or closed, who holds it",
     )
+    op.create_index(
+        "ix_case_file_dispute_type", "case_file", ["dispute_type", "case_id"], unique=False
+    )
+    op.create_index(
+        "ix_case_file_place",
+        "case_file",
+        ["place", "case_id"],
+        unique=False,
+        postgresql_ops={"place": "text_pattern_ops"},
+    )
     op.create_table(
         "case_serial",
         sa.Column("county", sa.Text(), nullable=False),
@@ -145,6 +155,25 @@ def upgrade() -> None:
         ),
         sa.PrimaryKeyConstraint("key", name=op.f("pk_directory_entry")),
         comment="This service's copy of the compacted topic `directory`",
+    )
+    op.create_table(
+        "duplicate_key",
+        sa.Column("key", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("case_id", sa.UUID(), nullable=False),
+        sa.PrimaryKeyConstraint("key", "case_id", name=op.f("pk_duplicate_key")),
+        comment="Which cases have a hash: read from the newest, a bounded number per hash",
+    )
+    op.create_table(
+        "duplicate_queue",
+        sa.Column("referral_id", sa.UUID(), nullable=False),
+        sa.Column(
+            "recorded_at",
+            sa.DateTime(timezone=True),
+            server_default=sa.text("now()"),
+            nullable=False,
+        ),
+        sa.PrimaryKeyConstraint("referral_id", name=op.f("pk_duplicate_queue")),
+        comment="Referrals, new or corrected, that are not compared yet",
     )
     op.create_table(
         "idempotency",
@@ -204,6 +233,24 @@ def upgrade() -> None:
         ),
         sa.PrimaryKeyConstraint("consumer", "source", "case_id", name=op.f("pk_inbox")),
         comment="How far each case of each source has been handled",
+    )
+    op.create_table(
+        "incident",
+        sa.Column("incident_id", sa.UUID(), nullable=False),
+        sa.Column("organisation", sa.Text(), nullable=False),
+        sa.Column("accident_number", sa.Text(), nullable=False),
+        sa.Column("normal_number", sa.Text(), nullable=False),
+        sa.Column(
+            "recorded_at",
+            sa.DateTime(timezone=True),
+            server_default=sa.text("now()"),
+            nullable=False,
+        ),
+        sa.PrimaryKeyConstraint("incident_id", name=op.f("pk_incident")),
+        sa.UniqueConstraint(
+            "organisation", "normal_number", name=op.f("uq_incident_organisation_normal_number")
+        ),
+        comment="One accident under the number of the body that deals with it",
     )
     op.create_table(
         "job",
@@ -510,6 +557,30 @@ def upgrade() -> None:
         "ix_refusal_reviewers", "refusal", ["reviewers"], unique=False, postgresql_using="gin"
     )
     op.create_table(
+        "round",
+        sa.Column("round_id", sa.UUID(), nullable=False),
+        sa.Column("organisation", sa.Text(), nullable=False),
+        sa.Column("place", sa.Text(), nullable=False),
+        sa.Column("level", sa.Text(), nullable=False),
+        sa.Column("began_on", sa.Date(), nullable=False),
+        sa.Column("ended_on", sa.Date(), nullable=False),
+        sa.Column("nothing_found", sa.Boolean(), nullable=False, comment="said, not left out"),
+        sa.Column("acted_by", sa.Text(), nullable=True),
+        sa.Column(
+            "recorded_at",
+            sa.DateTime(timezone=True),
+            server_default=sa.text("now()"),
+            nullable=False,
+        ),
+        sa.CheckConstraint("level IN ('village', 'town', 'county')", name=op.f("ck_round_level")),
+        sa.CheckConstraint("began_on <= ended_on", name=op.f("ck_round_ended_on")),
+        sa.PrimaryKeyConstraint("round_id", name=op.f("pk_round")),
+        comment="That a body looked for disputes in a place, and whether it found any",
+    )
+    op.create_index(
+        "ix_round_organisation_place", "round", ["organisation", "place", "ended_on"], unique=False
+    )
+    op.create_table(
         "assignment",
         sa.Column("assignment_id", sa.UUID(), nullable=False),
         sa.Column("case_id", sa.UUID(), nullable=False),
@@ -537,6 +608,103 @@ def upgrade() -> None:
         comment="One organisation's turn, as heard",
     )
     op.create_index("ix_assignment_case_id", "assignment", ["case_id"], unique=False)
+    op.create_table(
+        "case_export",
+        sa.Column("export_id", sa.UUID(), nullable=False),
+        sa.Column("case_id", sa.UUID(), nullable=False),
+        sa.Column("organisation", sa.Text(), nullable=False),
+        sa.Column(
+            "client", sa.Text(), nullable=False, comment="who asked; nobody else may fetch it"
+        ),
+        sa.Column("acted_by", sa.Text(), nullable=True),
+        sa.Column("purpose", sa.Text(), nullable=False),
+        sa.Column("format", sa.Text(), nullable=False),
+        sa.Column("state", sa.Text(), server_default="waiting", nullable=False),
+        sa.Column("reason", sa.Text(), nullable=True),
+        sa.Column("progress_percent", sa.Integer(), server_default="0", nullable=False),
+        sa.Column("kek_id", sa.Text(), nullable=False),
+        sa.Column(
+            "wrapped_key",
+            postgresql.BYTEA(),
+            nullable=True,
+            comment="empty once it is over: its bytes open nowhere",
+        ),
+        sa.Column("file_name", sa.Text(), nullable=True),
+        sa.Column("size_bytes", sa.BigInteger(), nullable=True),
+        sa.Column("sha256", sa.Text(), nullable=True),
+        sa.Column("occurred_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("made_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("expires_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column(
+            "recorded_at",
+            sa.DateTime(timezone=True),
+            server_default=sa.text("now()"),
+            nullable=False,
+        ),
+        sa.CheckConstraint("format IN ('pdf', 'bundle')", name=op.f("ck_case_export_format")),
+        sa.CheckConstraint(
+            "state IN ('waiting', 'ready', 'failed', 'over')", name=op.f("ck_case_export_state")
+        ),
+        sa.CheckConstraint(
+            "progress_percent BETWEEN 0 AND 100", name=op.f("ck_case_export_progress_percent")
+        ),
+        sa.ForeignKeyConstraint(
+            ["case_id"], ["case_file.case_id"], name=op.f("fk_case_export_case_id")
+        ),
+        sa.PrimaryKeyConstraint("export_id", name=op.f("pk_case_export")),
+        comment="A copy of a case file for one organisation and purpose; sealed, kept for a day",
+    )
+    op.create_index("ix_case_export_case_id", "case_export", ["case_id"], unique=False)
+    op.create_index(
+        "ix_case_export_expires_at",
+        "case_export",
+        ["expires_at"],
+        unique=False,
+        postgresql_where=sa.text("wrapped_key IS NOT NULL"),
+    )
+    op.create_table(
+        "case_join",
+        sa.Column("join_id", sa.UUID(), nullable=False),
+        sa.Column("surviving_case_id", sa.UUID(), nullable=False),
+        sa.Column("joined_case_id", sa.UUID(), nullable=False),
+        sa.Column("ground", sa.Text(), nullable=False),
+        sa.Column("decided_by", sa.Text(), nullable=False),
+        sa.Column("decided_by_staff", sa.Text(), nullable=False),
+        sa.Column("joined_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("undone_because", sa.Text(), nullable=True),
+        sa.Column("undone_by", sa.Text(), nullable=True),
+        sa.Column("undone_by_staff", sa.Text(), nullable=True),
+        sa.Column("undone_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("outcome_told_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column(
+            "recorded_at",
+            sa.DateTime(timezone=True),
+            server_default=sa.text("now()"),
+            nullable=False,
+        ),
+        sa.CheckConstraint("surviving_case_id <> joined_case_id", name=op.f("ck_case_join_two")),
+        sa.ForeignKeyConstraint(
+            ["joined_case_id"], ["case_file.case_id"], name=op.f("fk_case_join_joined_case_id")
+        ),
+        sa.ForeignKeyConstraint(
+            ["surviving_case_id"],
+            ["case_file.case_id"],
+            name=op.f("fk_case_join_surviving_case_id"),
+        ),
+        sa.PrimaryKeyConstraint("join_id", name=op.f("pk_case_join")),
+        comment="Two files handled as one by a person's decision, until that is undone",
+    )
+    op.create_index("ix_case_join_joined_case_id", "case_join", ["joined_case_id"], unique=False)
+    op.create_index(
+        "ix_case_join_surviving_case_id", "case_join", ["surviving_case_id"], unique=False
+    )
+    op.create_index(
+        "uq_case_join_joined_case_id",
+        "case_join",
+        ["joined_case_id"],
+        unique=True,
+        postgresql_where=sa.text("undone_at IS NULL"),
+    )
     op.create_table(
         "deadline",
         sa.Column("clock_id", sa.UUID(), nullable=False),
@@ -566,11 +734,69 @@ def upgrade() -> None:
     )
     op.create_index("ix_deadline_case_id", "deadline", ["case_id"], unique=False)
     op.create_table(
-        "duplicate_link",
+        "duplicate_pair",
         sa.Column("case_id", sa.UUID(), nullable=False),
         sa.Column("other_case_id", sa.UUID(), nullable=False),
+        sa.Column(
+            "score", sa.SmallInteger(), nullable=False, comment="0 to 100, of the pair of files"
+        ),
+        sa.Column("reasons", postgresql.ARRAY(sa.Text()), nullable=False),
+        sa.Column("same_applicant", sa.Boolean(), nullable=False),
+        sa.Column("dismissed_by", sa.Text(), nullable=True),
+        sa.Column("dismissed_by_staff", sa.Text(), nullable=True),
+        sa.Column("dismissed_because", sa.Text(), nullable=True),
+        sa.Column("dismissed_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column(
+            "recorded_at",
+            sa.DateTime(timezone=True),
+            server_default=sa.text("now()"),
+            nullable=False,
+        ),
+        sa.CheckConstraint("case_id < other_case_id", name=op.f("ck_duplicate_pair_order")),
+        sa.CheckConstraint("score BETWEEN 0 AND 100", name=op.f("ck_duplicate_pair_score")),
+        sa.ForeignKeyConstraint(
+            ["case_id"], ["case_file.case_id"], name=op.f("fk_duplicate_pair_case_id")
+        ),
+        sa.ForeignKeyConstraint(
+            ["other_case_id"], ["case_file.case_id"], name=op.f("fk_duplicate_pair_other_case_id")
+        ),
+        sa.PrimaryKeyConstraint("case_id", "other_case_id", name=op.f("pk_duplicate_pair")),
+        comment="Two files that may be one dispute: suggested to staff, joined by people alone",
+    )
+    op.create_index(
+        "ix_duplicate_pair_other_case_id", "duplicate_pair", ["other_case_id"], unique=False
+    )
+    op.create_table(
+        "duplicate_trait",
+        sa.Column("case_id", sa.UUID(), nullable=False),
         sa.Column("organisation", sa.Text(), nullable=False),
-        sa.Column("ground", sa.Text(), server_default="same_identity", nullable=False),
+        sa.Column("dispute_type", sa.Text(), nullable=False),
+        sa.Column("place", sa.Text(), nullable=False),
+        sa.Column("claim_fen", sa.BigInteger(), nullable=True),
+        sa.Column("occurred_on", sa.Date(), nullable=True),
+        sa.Column(
+            "people",
+            postgresql.JSONB(astext_type=sa.Text()),
+            nullable=False,
+            comment="per party: keyed hashes, role, kind",
+        ),
+        sa.Column(
+            "words", postgresql.ARRAY(sa.Integer()), nullable=False, comment="keyed hashes of text"
+        ),
+        sa.Column(
+            "figures",
+            postgresql.ARRAY(sa.Integer()),
+            nullable=False,
+            comment="keyed hashes of figures",
+        ),
+        sa.Column(
+            "keys",
+            postgresql.ARRAY(sa.BigInteger()),
+            nullable=False,
+            comment="its rows of duplicate_key",
+        ),
+        sa.Column("guarded", sa.Boolean(), nullable=False, comment="nobody outside is told of it"),
+        sa.Column("received_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column(
             "recorded_at",
             sa.DateTime(timezone=True),
@@ -578,14 +804,33 @@ def upgrade() -> None:
             nullable=False,
         ),
         sa.ForeignKeyConstraint(
-            ["case_id"], ["case_file.case_id"], name=op.f("fk_duplicate_link_case_id")
+            ["case_id"], ["case_file.case_id"], name=op.f("fk_duplicate_trait_case_id")
+        ),
+        sa.PrimaryKeyConstraint("case_id", name=op.f("pk_duplicate_trait")),
+        comment="What of a dispute is compared; nothing of it can be read without the key",
+    )
+    op.create_table(
+        "finding",
+        sa.Column("finding_id", sa.UUID(), nullable=False),
+        sa.Column("round_id", sa.UUID(), nullable=False),
+        sa.Column("organisation", sa.Text(), nullable=False),
+        sa.Column("place", sa.Text(), nullable=False),
+        sa.Column("cause", sa.Text(), nullable=False),
+        sa.Column("case_id", sa.UUID(), nullable=True),
+        sa.Column(
+            "recorded_at",
+            sa.DateTime(timezone=True),
+            server_default=sa.text("now()"),
+            nullable=False,
         ),
         sa.ForeignKeyConstraint(
-            ["other_case_id"], ["case_file.case_id"], name=op.f("fk_duplicate_link_other_case_id")
+            ["case_id"], ["case_file.case_id"], name=op.f("fk_finding_case_id")
         ),
-        sa.PrimaryKeyConstraint("case_id", "other_case_id", name=op.f("pk_duplicate_link")),
-        comment="Cases of one source that share a party by identity: suggested, never joined",
+        sa.ForeignKeyConstraint(["round_id"], ["round.round_id"], name=op.f("fk_finding_round_id")),
+        sa.PrimaryKeyConstraint("finding_id", name=op.f("pk_finding")),
+        comment="A place and a cause; it names nobody until a party is willing",
     )
+    op.create_index("ix_finding_round_id", "finding", ["round_id"], unique=False)
     op.create_table(
         "holding",
         sa.Column("id", sa.BigInteger(), sa.Identity(always=True), nullable=False),
@@ -696,6 +941,74 @@ def upgrade() -> None:
     op.create_index("ix_import_run_file_id", "import_run", ["file_id"], unique=False)
     op.create_index(
         "ix_import_run_organisation", "import_run", ["organisation", "import_id"], unique=False
+    )
+    op.create_table(
+        "incident_case",
+        sa.Column("case_id", sa.UUID(), nullable=False),
+        sa.Column("incident_id", sa.UUID(), nullable=False),
+        sa.Column(
+            "recorded_at",
+            sa.DateTime(timezone=True),
+            server_default=sa.text("now()"),
+            nullable=False,
+        ),
+        sa.ForeignKeyConstraint(
+            ["case_id"], ["case_file.case_id"], name=op.f("fk_incident_case_case_id")
+        ),
+        sa.ForeignKeyConstraint(
+            ["incident_id"], ["incident.incident_id"], name=op.f("fk_incident_case_incident_id")
+        ),
+        sa.PrimaryKeyConstraint("case_id", name=op.f("pk_incident_case")),
+        comment="The cases of an incident; none of them knows of the others",
+    )
+    op.create_table(
+        "incident_document",
+        sa.Column("incident_id", sa.UUID(), nullable=False),
+        sa.Column("sha256", sa.Text(), nullable=False),
+        sa.Column("size_bytes", sa.BigInteger(), nullable=False),
+        sa.Column("media_type", sa.Text(), nullable=False),
+        sa.Column(
+            "recorded_at",
+            sa.DateTime(timezone=True),
+            server_default=sa.text("now()"),
+            nullable=False,
+        ),
+        sa.CheckConstraint("sha256 ~ '^[0-9a-f]{64}$'", name=op.f("ck_incident_document_sha256")),
+        sa.CheckConstraint("size_bytes > 0", name=op.f("ck_incident_document_size_bytes")),
+        sa.ForeignKeyConstraint(
+            ["incident_id"], ["incident.incident_id"], name=op.f("fk_incident_document_incident_id")
+        ),
+        sa.PrimaryKeyConstraint("incident_id", "sha256", name=op.f("pk_incident_document")),
+        comment="Evidence of the happening, kept once for all its cases",
+    )
+    op.create_table(
+        "legal_hold",
+        sa.Column("hold_id", sa.UUID(), nullable=False),
+        sa.Column("case_id", sa.UUID(), nullable=False),
+        sa.Column("ground", sa.Text(), nullable=False),
+        sa.Column("organisation", sa.Text(), nullable=True),
+        sa.Column("acted_by", sa.Text(), nullable=True),
+        sa.Column("lifted_by", sa.Text(), nullable=True),
+        sa.Column("lifted_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("occurred_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column(
+            "recorded_at",
+            sa.DateTime(timezone=True),
+            server_default=sa.text("now()"),
+            nullable=False,
+        ),
+        sa.ForeignKeyConstraint(
+            ["case_id"], ["case_file.case_id"], name=op.f("fk_legal_hold_case_id")
+        ),
+        sa.PrimaryKeyConstraint("hold_id", name=op.f("pk_legal_hold")),
+        comment="While it stands nothing of the file is erased, on any ground",
+    )
+    op.create_index(
+        "ix_legal_hold_standing",
+        "legal_hold",
+        ["case_id"],
+        unique=False,
+        postgresql_where=sa.text("lifted_at IS NULL"),
     )
     op.create_table(
         "matter",
@@ -869,6 +1182,66 @@ def upgrade() -> None:
         comment="What another desk decided about a refusal, once",
     )
     op.create_table(
+        "retention",
+        sa.Column("case_id", sa.UUID(), nullable=False),
+        sa.Column("class", sa.Text(), nullable=False),
+        sa.Column("ground", sa.Text(), nullable=False),
+        sa.Column("keep_until", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("proposed", sa.Boolean(), server_default="false", nullable=False),
+        sa.Column("organisation", sa.Text(), nullable=True),
+        sa.Column("acted_by", sa.Text(), nullable=True),
+        sa.Column(
+            "recorded_at",
+            sa.DateTime(timezone=True),
+            server_default=sa.text("now()"),
+            nullable=False,
+        ),
+        sa.CheckConstraint(
+            "class IN ('short', 'long', 'permanent')", name=op.f("ck_retention_class")
+        ),
+        sa.ForeignKeyConstraint(
+            ["case_id"], ["case_file.case_id"], name=op.f("fk_retention_case_id")
+        ),
+        sa.PrimaryKeyConstraint("case_id", name=op.f("pk_retention")),
+        comment="How long a closed file is kept, by its class; no end: for ever, or open again",
+    )
+    op.create_index(
+        "ix_retention_due",
+        "retention",
+        ["keep_until"],
+        unique=False,
+        postgresql_where=sa.text("NOT proposed"),
+    )
+    op.create_table(
+        "supplement",
+        sa.Column("supplement_id", sa.UUID(), nullable=False),
+        sa.Column("case_id", sa.UUID(), nullable=False),
+        sa.Column("organisation", sa.Text(), nullable=False),
+        sa.Column("kind", sa.Text(), nullable=False),
+        sa.Column("reference", sa.Text(), nullable=True),
+        sa.Column("mandate_id", sa.UUID(), nullable=True, comment="the mandate it was given under"),
+        sa.Column("kek_id", sa.Text(), nullable=False),
+        sa.Column("wrapped_key", postgresql.BYTEA(), nullable=False),
+        sa.Column("text", postgresql.BYTEA(), nullable=True, comment="sealed: what was added"),
+        sa.Column("acted_by", sa.Text(), nullable=True),
+        sa.Column("received_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column(
+            "recorded_at",
+            sa.DateTime(timezone=True),
+            server_default=sa.text("now()"),
+            nullable=False,
+        ),
+        sa.CheckConstraint(
+            "kind IN ('supplement', 'repeat_call')", name=op.f("ck_supplement_kind")
+        ),
+        sa.ForeignKeyConstraint(
+            ["case_id"], ["case_file.case_id"], name=op.f("fk_supplement_case_id")
+        ),
+        sa.PrimaryKeyConstraint("supplement_id", name=op.f("pk_supplement")),
+        comment="What was added to a case, and that somebody called again; changes no order",
+    )
+    op.create_index("ix_supplement_case_id", "supplement", ["case_id"], unique=False)
+    op.create_table(
         "timeline_entry",
         sa.Column("event_id", sa.UUID(), nullable=False),
         sa.Column("case_id", sa.UUID(), nullable=False),
@@ -890,6 +1263,54 @@ def upgrade() -> None:
         comment="What the other services said happened; intake's own events are in its outbox",
     )
     op.create_index("ix_timeline_entry_case_id", "timeline_entry", ["case_id"], unique=False)
+    op.create_table(
+        "counter_entry",
+        sa.Column("referral_id", sa.UUID(), nullable=False),
+        sa.Column("case_id", sa.UUID(), nullable=False),
+        sa.Column("organisation", sa.Text(), nullable=False),
+        sa.Column("late", sa.Boolean(), nullable=False),
+        sa.Column(
+            "overdue", sa.Boolean(), nullable=False, comment="a period was over when it came in"
+        ),
+        sa.Column(
+            "second_person",
+            sa.Text(),
+            nullable=True,
+            comment="staff id of who stands for a late entry too",
+        ),
+        sa.Column("paper_number", sa.Text(), nullable=True),
+        sa.Column("kek_id", sa.Text(), nullable=True),
+        sa.Column("wrapped_key", postgresql.BYTEA(), nullable=True),
+        sa.Column(
+            "reason", postgresql.BYTEA(), nullable=True, comment="sealed: why it was entered late"
+        ),
+        sa.Column("acted_by", sa.Text(), nullable=True),
+        sa.Column("received_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column(
+            "recorded_at",
+            sa.DateTime(timezone=True),
+            server_default=sa.text("now()"),
+            nullable=False,
+        ),
+        sa.CheckConstraint(
+            "NOT late OR (reason IS NOT NULL AND second_person IS NOT NULL)",
+            name=op.f("ck_counter_entry_late"),
+        ),
+        sa.ForeignKeyConstraint(
+            ["case_id"], ["case_file.case_id"], name=op.f("fk_counter_entry_case_id")
+        ),
+        sa.ForeignKeyConstraint(
+            ["referral_id"], ["referral.referral_id"], name=op.f("fk_counter_entry_referral_id")
+        ),
+        sa.PrimaryKeyConstraint("referral_id", name=op.f("pk_counter_entry")),
+        comment="A quick form at a desk: late or not, on paper or not",
+    )
+    op.create_index(
+        "ix_counter_entry_organisation_recorded_at",
+        "counter_entry",
+        ["organisation", "recorded_at"],
+        unique=False,
+    )
     op.create_table(
         "document",
         sa.Column("referral_id", sa.UUID(), nullable=False),
@@ -1117,6 +1538,244 @@ def upgrade() -> None:
         postgresql_where=sa.text("state IN ('raised', 'asked')"),
     )
     op.create_table(
+        "attachment",
+        sa.Column("attachment_id", sa.UUID(), nullable=False),
+        sa.Column("case_id", sa.UUID(), nullable=False),
+        sa.Column("state", sa.Text(), server_default="uploading", nullable=False),
+        sa.Column(
+            "reason", sa.Text(), nullable=True, comment="why it was refused: a rule, never a value"
+        ),
+        sa.Column("given_by", sa.Text(), nullable=False, comment="an organisation, or party"),
+        sa.Column("given_as", sa.Text(), nullable=False),
+        sa.Column("party_id", sa.UUID(), nullable=True),
+        sa.Column(
+            "client", sa.Text(), nullable=False, comment="who uploads; nobody else may go on"
+        ),
+        sa.Column("sensitive", sa.Text(), nullable=True),
+        sa.Column("retention", sa.Text(), nullable=False),
+        sa.Column("size_bytes", sa.BigInteger(), nullable=False),
+        sa.Column("received_bytes", sa.BigInteger(), server_default="0", nullable=False),
+        sa.Column("declared_sha256", sa.Text(), nullable=True),
+        sa.Column("sha256", sa.Text(), nullable=True),
+        sa.Column("media_type", sa.Text(), nullable=True),
+        sa.Column("kek_id", sa.Text(), nullable=False),
+        sa.Column(
+            "wrapped_key",
+            postgresql.BYTEA(),
+            nullable=True,
+            comment="empty once the paper is gone: its bytes open nowhere",
+        ),
+        sa.Column("name", postgresql.BYTEA(), nullable=True, comment="sealed: the file's name"),
+        sa.Column("preview_name", sa.Text(), nullable=True),
+        sa.Column("preview_bytes", sa.BigInteger(), nullable=True),
+        sa.Column("copy_name", sa.Text(), nullable=True),
+        sa.Column("copy_bytes", sa.BigInteger(), nullable=True),
+        sa.Column("occurred_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("expires_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("checked_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("gone_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column(
+            "recorded_at",
+            sa.DateTime(timezone=True),
+            server_default=sa.text("now()"),
+            nullable=False,
+        ),
+        sa.CheckConstraint(
+            "(given_as = 'party') = (party_id IS NOT NULL)", name=op.f("ck_attachment_party_id")
+        ),
+        sa.CheckConstraint(
+            "given_as IN ('source', 'handler', 'linked', 'party')",
+            name=op.f("ck_attachment_given_as"),
+        ),
+        sa.CheckConstraint(
+            "state IN ('uploading', 'received', 'clean', 'unscanned', 'infected', 'refused', 'expired', 'deleted')",
+            name=op.f("ck_attachment_state"),
+        ),
+        sa.CheckConstraint(
+            "received_bytes BETWEEN 0 AND size_bytes", name=op.f("ck_attachment_received_bytes")
+        ),
+        sa.ForeignKeyConstraint(
+            ["case_id"], ["case_file.case_id"], name=op.f("fk_attachment_case_id")
+        ),
+        sa.ForeignKeyConstraint(
+            ["party_id"], ["party.party_id"], name=op.f("fk_attachment_party_id")
+        ),
+        sa.PrimaryKeyConstraint("attachment_id", name=op.f("pk_attachment")),
+        comment="A paper handed in: sealed on disk under its own key, opened to nobody unchecked",
+    )
+    op.create_index("ix_attachment_case_id", "attachment", ["case_id"], unique=False)
+    op.create_index(
+        "ix_attachment_checked_at",
+        "attachment",
+        ["checked_at"],
+        unique=False,
+        postgresql_where=sa.text("state IN ('clean', 'unscanned', 'infected')"),
+    )
+    op.create_index(
+        "ix_attachment_expires_at",
+        "attachment",
+        ["expires_at"],
+        unique=False,
+        postgresql_where=sa.text("state = 'uploading'"),
+    )
+    op.create_table(
+        "correction_request",
+        sa.Column("request_id", sa.UUID(), nullable=False),
+        sa.Column("case_id", sa.UUID(), nullable=False),
+        sa.Column("party_id", sa.UUID(), nullable=False),
+        sa.Column("member", sa.Text(), nullable=False),
+        sa.Column("state", sa.Text(), server_default="waiting", nullable=False),
+        sa.Column("kek_id", sa.Text(), nullable=False),
+        sa.Column("wrapped_key", postgresql.BYTEA(), nullable=False),
+        sa.Column("wish", postgresql.BYTEA(), nullable=False, comment="sealed: the value and why"),
+        sa.Column(
+            "answer", postgresql.BYTEA(), nullable=True, comment="sealed: why it was refused"
+        ),
+        sa.Column("organisation", sa.Text(), nullable=True),
+        sa.Column("acted_by", sa.Text(), nullable=True),
+        sa.Column("decided_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("occurred_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column(
+            "recorded_at",
+            sa.DateTime(timezone=True),
+            server_default=sa.text("now()"),
+            nullable=False,
+        ),
+        sa.CheckConstraint(
+            "(state = 'waiting') = (decided_at IS NULL)", name=op.f("ck_correction_request_decided")
+        ),
+        sa.CheckConstraint(
+            "member IN ('name', 'phone', 'address', 'birth_date', 'gender', 'id')",
+            name=op.f("ck_correction_request_member"),
+        ),
+        sa.CheckConstraint(
+            "state IN ('waiting', 'accepted', 'refused')", name=op.f("ck_correction_request_state")
+        ),
+        sa.ForeignKeyConstraint(
+            ["case_id"], ["case_file.case_id"], name=op.f("fk_correction_request_case_id")
+        ),
+        sa.ForeignKeyConstraint(
+            ["party_id"], ["party.party_id"], name=op.f("fk_correction_request_party_id")
+        ),
+        sa.PrimaryKeyConstraint("request_id", name=op.f("pk_correction_request")),
+        comment="A party asks that its data be put right; the sender of the referral decides",
+    )
+    op.create_index(
+        "ix_correction_request_case_id", "correction_request", ["case_id"], unique=False
+    )
+    op.create_table(
+        "erasure",
+        sa.Column("erasure_id", sa.UUID(), nullable=False),
+        sa.Column("case_id", sa.UUID(), nullable=False),
+        sa.Column("party_id", sa.UUID(), nullable=True),
+        sa.Column("ground", sa.Text(), nullable=False),
+        sa.Column("state", sa.Text(), server_default="requested", nullable=False),
+        sa.Column("requested_by", sa.Text(), nullable=False),
+        sa.Column("organisation", sa.Text(), nullable=True),
+        sa.Column("acted_by", sa.Text(), nullable=True),
+        sa.Column("decided_by", sa.Text(), nullable=True),
+        sa.Column("decided_acted_by", sa.Text(), nullable=True),
+        sa.Column("refusal", sa.Text(), nullable=True),
+        sa.Column("parties", postgresql.ARRAY(sa.UUID()), server_default="{}", nullable=False),
+        sa.Column(
+            "done", postgresql.JSONB(astext_type=sa.Text()), server_default="{}", nullable=False
+        ),
+        sa.Column("decided_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("certified_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("occurred_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column(
+            "recorded_at",
+            sa.DateTime(timezone=True),
+            server_default=sa.text("now()"),
+            nullable=False,
+        ),
+        sa.CheckConstraint(
+            "(state = 'requested') = (decided_at IS NULL)", name=op.f("ck_erasure_decided")
+        ),
+        sa.CheckConstraint(
+            "acted_by IS NULL OR decided_acted_by IS NULL OR state = 'refused' OR acted_by <> decided_acted_by",
+            name=op.f("ck_erasure_two_people"),
+        ),
+        sa.CheckConstraint(
+            "requested_by IN ('machine', 'organisation', 'party')",
+            name=op.f("ck_erasure_requested_by"),
+        ),
+        sa.CheckConstraint(
+            "state IN ('requested', 'refused', 'erased', 'certified')",
+            name=op.f("ck_erasure_state"),
+        ),
+        sa.ForeignKeyConstraint(
+            ["case_id"], ["case_file.case_id"], name=op.f("fk_erasure_case_id")
+        ),
+        sa.ForeignKeyConstraint(["party_id"], ["party.party_id"], name=op.f("fk_erasure_party_id")),
+        sa.PrimaryKeyConstraint("erasure_id", name=op.f("pk_erasure")),
+        comment="A person's data, or a file's, were erased: on what ground, by whom, in which service",
+    )
+    op.create_index("ix_erasure_case_id", "erasure", ["case_id"], unique=False)
+    op.create_table(
+        "limitation_record",
+        sa.Column("case_id", sa.UUID(), nullable=False),
+        sa.Column("party_id", sa.UUID(), nullable=False),
+        sa.Column("kek_id", sa.Text(), nullable=False),
+        sa.Column("wrapped_key", postgresql.BYTEA(), nullable=False),
+        sa.Column(
+            "person",
+            postgresql.BYTEA(),
+            nullable=False,
+            comment="sealed: name and document, nothing else",
+        ),
+        sa.Column("request_made_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("ended_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("keep_until", sa.DateTime(timezone=True), nullable=False),
+        sa.Column(
+            "recorded_at",
+            sa.DateTime(timezone=True),
+            server_default=sa.text("now()"),
+            nullable=False,
+        ),
+        sa.ForeignKeyConstraint(
+            ["case_id"], ["case_file.case_id"], name=op.f("fk_limitation_record_case_id")
+        ),
+        sa.ForeignKeyConstraint(
+            ["party_id"], ["party.party_id"], name=op.f("fk_limitation_record_party_id")
+        ),
+        sa.PrimaryKeyConstraint("party_id", name=op.f("pk_limitation_record")),
+        comment="That a party asked, and when, stays provable after its file is gone (民法典 195)",
+    )
+    op.create_index(
+        "ix_limitation_record_keep_until", "limitation_record", ["keep_until"], unique=False
+    )
+    op.create_table(
+        "mandate",
+        sa.Column("mandate_id", sa.UUID(), nullable=False),
+        sa.Column("case_id", sa.UUID(), nullable=False),
+        sa.Column("party_id", sa.UUID(), nullable=False),
+        sa.Column("organisation", sa.Text(), nullable=False, comment="who recorded it"),
+        sa.Column("form", sa.Text(), nullable=False),
+        sa.Column("kek_id", sa.Text(), nullable=False),
+        sa.Column("wrapped_key", postgresql.BYTEA(), nullable=False),
+        sa.Column(
+            "agent", postgresql.BYTEA(), nullable=False, comment="sealed: who files for the party"
+        ),
+        sa.Column("revoked_told_by", sa.Text(), nullable=True),
+        sa.Column("given_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("revoked_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column(
+            "recorded_at",
+            sa.DateTime(timezone=True),
+            server_default=sa.text("now()"),
+            nullable=False,
+        ),
+        sa.CheckConstraint("form IN ('written', 'oral_recorded')", name=op.f("ck_mandate_form")),
+        sa.ForeignKeyConstraint(
+            ["case_id"], ["case_file.case_id"], name=op.f("fk_mandate_case_id")
+        ),
+        sa.ForeignKeyConstraint(["party_id"], ["party.party_id"], name=op.f("fk_mandate_party_id")),
+        sa.PrimaryKeyConstraint("mandate_id", name=op.f("pk_mandate")),
+        comment="Somebody files for a party (代办); revoked by one call",
+    )
+    op.create_index("ix_mandate_case_id", "mandate", ["case_id"], unique=False)
+    op.create_table(
         "party_vault",
         sa.Column("party_id", sa.UUID(), nullable=False),
         sa.Column("case_id", sa.UUID(), nullable=False),
@@ -1320,6 +1979,41 @@ def upgrade() -> None:
         unique=False,
     )
     op.create_table(
+        "sharing_consent",
+        sa.Column("consent_id", sa.UUID(), nullable=False),
+        sa.Column("case_id", sa.UUID(), nullable=False),
+        sa.Column("party_id", sa.UUID(), nullable=False),
+        sa.Column("given_to", sa.Text(), nullable=False, comment="the agency that has the papers"),
+        sa.Column("agency", sa.Text(), nullable=False, comment="the agency that may use them"),
+        sa.Column("papers", postgresql.ARRAY(sa.Text()), nullable=False, comment="by hash"),
+        sa.Column("purpose", sa.Text(), nullable=False),
+        sa.Column("sensitive", sa.Boolean(), nullable=False),
+        sa.Column("told_by", sa.Text(), nullable=False),
+        sa.Column("organisation", sa.Text(), nullable=True),
+        sa.Column("acted_by", sa.Text(), nullable=True),
+        sa.Column("valid_until", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("withdrawn_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("occurred_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column(
+            "recorded_at",
+            sa.DateTime(timezone=True),
+            server_default=sa.text("now()"),
+            nullable=False,
+        ),
+        sa.CheckConstraint("cardinality(papers) > 0", name=op.f("ck_sharing_consent_papers")),
+        sa.CheckConstraint("given_to <> agency", name=op.f("ck_sharing_consent_another")),
+        sa.CheckConstraint("valid_until > occurred_at", name=op.f("ck_sharing_consent_valid")),
+        sa.ForeignKeyConstraint(
+            ["case_id"], ["case_file.case_id"], name=op.f("fk_sharing_consent_case_id")
+        ),
+        sa.ForeignKeyConstraint(
+            ["party_id"], ["party.party_id"], name=op.f("fk_sharing_consent_party_id")
+        ),
+        sa.PrimaryKeyConstraint("consent_id", name=op.f("pk_sharing_consent")),
+        comment="Ask once: papers that one agency has may be used by another, for a purpose and time",
+    )
+    op.create_index("ix_sharing_consent_case_id", "sharing_consent", ["case_id"], unique=False)
+    op.create_table(
         "split_case",
         sa.Column("party_id", sa.UUID(), nullable=False),
         sa.Column("case_id", sa.UUID(), nullable=False),
@@ -1344,6 +2038,58 @@ def upgrade() -> None:
         comment="A party that did not want to be spoken for went on in a case of its own",
     )
     op.create_index(op.f("ix_split_case_case_id"), "split_case", ["case_id"], unique=False)
+    op.create_table(
+        "attachment_part",
+        sa.Column("attachment_id", sa.UUID(), nullable=False),
+        sa.Column("starts_at_byte", sa.BigInteger(), nullable=False),
+        sa.Column("size_bytes", sa.BigInteger(), nullable=False),
+        sa.Column("file_name", sa.Text(), nullable=False),
+        sa.Column(
+            "recorded_at",
+            sa.DateTime(timezone=True),
+            server_default=sa.text("now()"),
+            nullable=False,
+        ),
+        sa.CheckConstraint("size_bytes > 0", name=op.f("ck_attachment_part_size_bytes")),
+        sa.ForeignKeyConstraint(
+            ["attachment_id"],
+            ["attachment.attachment_id"],
+            name=op.f("fk_attachment_part_attachment_id"),
+        ),
+        sa.PrimaryKeyConstraint("attachment_id", "starts_at_byte", name=op.f("pk_attachment_part")),
+        comment="A part that counts: its segment on disk, from which byte on",
+    )
+    op.create_table(
+        "attachment_share",
+        sa.Column("attachment_id", sa.UUID(), nullable=False),
+        sa.Column("organisation", sa.Text(), nullable=False),
+        sa.Column(
+            "basis", sa.Text(), nullable=False, comment="consent, or a statute and its article"
+        ),
+        sa.Column("party_id", sa.UUID(), nullable=True),
+        sa.Column("told_by", sa.Text(), nullable=False, comment="an organisation, or party"),
+        sa.Column("consented_on", sa.Date(), nullable=True),
+        sa.Column(
+            "recorded_at",
+            sa.DateTime(timezone=True),
+            server_default=sa.text("now()"),
+            nullable=False,
+        ),
+        sa.Column("ended_at", sa.DateTime(timezone=True), nullable=True),
+        sa.CheckConstraint(
+            "(basis = 'consent') = (party_id IS NOT NULL)", name=op.f("ck_attachment_share_basis")
+        ),
+        sa.ForeignKeyConstraint(
+            ["attachment_id"],
+            ["attachment.attachment_id"],
+            name=op.f("fk_attachment_share_attachment_id"),
+        ),
+        sa.ForeignKeyConstraint(
+            ["party_id"], ["party.party_id"], name=op.f("fk_attachment_share_party_id")
+        ),
+        sa.PrimaryKeyConstraint("attachment_id", "organisation", name=op.f("pk_attachment_share")),
+        comment="A receiver beyond those by role: by separate consent, or on a legal basis",
+    )
     op.execute(
         "CREATE FUNCTION audit_entry_is_append_only() RETURNS trigger LANGUAGE plpgsql AS $$\n    BEGIN\n      IF TG_OP = 'DELETE' OR OLD.chain_number IS NOT NULL\n         OR (to_jsonb(NEW) - 'chain_number' - 'chain_hash')\n            <> (to_jsonb(OLD) - 'chain_number' - 'chain_hash') THEN\n        RAISE EXCEPTION 'audit entries are append-only';\n      END IF;\n      RETURN NEW;\n    END $$"
     )
@@ -1368,6 +2114,34 @@ def upgrade() -> None:
         "CREATE POLICY representation_change ON representation FOR UPDATE USING (\n    current_setting('liandiao.organisation', true) = '*'\n    OR representation.party_id::text = current_setting('liandiao.party', true)\n    OR EXISTS (SELECT 1 FROM participation p WHERE p.case_id = representation.case_id\n               AND p.organisation = current_setting('liandiao.organisation', true)\n               AND p.left_at IS NULL)\n)"
     )
     op.execute("CREATE POLICY representation_add ON representation FOR INSERT WITH CHECK (true)")
+    op.execute("ALTER TABLE correction_request ENABLE ROW LEVEL SECURITY")
+    op.execute("ALTER TABLE correction_request FORCE ROW LEVEL SECURITY")
+    op.execute(
+        "CREATE POLICY correction_request_read ON correction_request FOR SELECT USING (\n    current_setting('liandiao.organisation', true) = '*'\n    OR correction_request.party_id::text = current_setting('liandiao.party', true)\n    OR EXISTS (SELECT 1 FROM participation p WHERE p.case_id = correction_request.case_id\n               AND p.organisation = current_setting('liandiao.organisation', true)\n               AND p.left_at IS NULL)\n)"
+    )
+    op.execute(
+        "CREATE POLICY correction_request_change ON correction_request FOR UPDATE USING (\n    current_setting('liandiao.organisation', true) = '*'\n    OR correction_request.party_id::text = current_setting('liandiao.party', true)\n    OR EXISTS (SELECT 1 FROM participation p WHERE p.case_id = correction_request.case_id\n               AND p.organisation = current_setting('liandiao.organisation', true)\n               AND p.left_at IS NULL)\n)"
+    )
+    op.execute(
+        "CREATE POLICY correction_request_remove ON correction_request FOR DELETE USING (\n    current_setting('liandiao.organisation', true) = '*'\n    OR correction_request.party_id::text = current_setting('liandiao.party', true)\n    OR EXISTS (SELECT 1 FROM participation p WHERE p.case_id = correction_request.case_id\n               AND p.organisation = current_setting('liandiao.organisation', true)\n               AND p.left_at IS NULL)\n)"
+    )
+    op.execute(
+        "CREATE POLICY correction_request_add ON correction_request FOR INSERT WITH CHECK (true)"
+    )
+    op.execute("ALTER TABLE limitation_record ENABLE ROW LEVEL SECURITY")
+    op.execute("ALTER TABLE limitation_record FORCE ROW LEVEL SECURITY")
+    op.execute(
+        "CREATE POLICY limitation_record_read ON limitation_record FOR SELECT USING (\n    current_setting('liandiao.organisation', true) = '*'\n    OR limitation_record.party_id::text = current_setting('liandiao.party', true)\n    OR EXISTS (SELECT 1 FROM participation p WHERE p.case_id = limitation_record.case_id\n               AND p.organisation = current_setting('liandiao.organisation', true)\n               AND p.left_at IS NULL)\n)"
+    )
+    op.execute(
+        "CREATE POLICY limitation_record_change ON limitation_record FOR UPDATE USING (\n    current_setting('liandiao.organisation', true) = '*'\n    OR limitation_record.party_id::text = current_setting('liandiao.party', true)\n    OR EXISTS (SELECT 1 FROM participation p WHERE p.case_id = limitation_record.case_id\n               AND p.organisation = current_setting('liandiao.organisation', true)\n               AND p.left_at IS NULL)\n)"
+    )
+    op.execute(
+        "CREATE POLICY limitation_record_remove ON limitation_record FOR DELETE USING (\n    current_setting('liandiao.organisation', true) = '*'\n    OR limitation_record.party_id::text = current_setting('liandiao.party', true)\n    OR EXISTS (SELECT 1 FROM participation p WHERE p.case_id = limitation_record.case_id\n               AND p.organisation = current_setting('liandiao.organisation', true)\n               AND p.left_at IS NULL)\n)"
+    )
+    op.execute(
+        "CREATE POLICY limitation_record_add ON limitation_record FOR INSERT WITH CHECK (true)"
+    )
     op.execute("ALTER TABLE screening ENABLE ROW LEVEL SECURITY")
     op.execute("ALTER TABLE screening FORCE ROW LEVEL SECURITY")
     op.execute(

@@ -1,0 +1,81 @@
+"""What of a dispute is compared: keyed hashes alone, nothing that could be read. Pure."""
+
+from dataclasses import dataclass
+from datetime import date, datetime
+from enum import IntEnum
+from typing import Any
+
+
+class Kind(IntEnum):
+    """What a key was made of; the lowest four bits of every key."""
+
+    IDENTITY = 1
+    PHONE = 2
+    NAME = 3
+    NAME_PART = 4
+    NUMBER = 5
+    AMOUNT = 6
+    DAY = 7
+    TOWN = 8
+    COUNTY_TYPE = 9
+
+
+@dataclass(frozen=True)
+class Person:
+    """One party by its hashes; ``half``: the name is known in part only (陈某, 王女士)."""
+
+    role: str
+    kind: str
+    identity: int | None
+    verified: bool
+    phone: int | None
+    name: int | None
+    family: int | None
+    half: bool
+    grams: frozenset[int]
+
+    def stored(self) -> list[Any]:
+        """As it stands in the table."""
+        return [
+            self.role,
+            self.kind,
+            self.identity,
+            self.verified,
+            self.phone,
+            self.name,
+            self.family,
+            self.half,
+            sorted(self.grams),
+        ]
+
+    @classmethod
+    def read(cls, stored: list[Any]) -> "Person":
+        """As it was stored."""
+        return cls(*stored[:8], grams=frozenset(stored[8]))
+
+
+@dataclass(frozen=True)
+class Traits:
+    """One dispute as it is compared with others; ``guarded``: a party is protected, so nobody
+    outside is told even that the file is there."""
+
+    organisation: str
+    dispute_type: str
+    place: str
+    claim_fen: int | None
+    occurred_on: date | None
+    received_at: datetime
+    people: tuple[Person, ...]
+    words: frozenset[int]
+    figures: frozenset[int]
+    keys: frozenset[int]
+    guarded: bool
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """How likely two files are one dispute: 0 to 100, and what speaks for it, strongest first."""
+
+    score: int
+    reasons: tuple[str, ...]
+    same_applicant: bool

@@ -1,0 +1,12 @@
+"""What the room of duplicates adds to intake."""
+
+from typing import Final
+
+from intake.duplicates.endpoints import router
+from intake.duplicates.handlers import TELL_JOINED, compare_waiting, tell_joined
+from services.service import Loop
+
+__all__ = ("JOBS", "LOOPS", "router")
+
+LOOPS: Final = (Loop("compare-referrals", compare_waiting, idle_seconds=0.3, gather_seconds=0.05),)
+JOBS: Final = {TELL_JOINED: tell_joined}

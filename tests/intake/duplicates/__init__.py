@@ -1,0 +1,1 @@
+"""Tests of likely duplicates, joining and undoing."""
