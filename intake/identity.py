@@ -30,7 +30,7 @@ _SHAPES: Final = {
     "passport": re.compile(r"[A-Z0-9]{5,17}\Z"),
     "foreign_permanent_resident": re.compile(r"([A-Z]{3}[0-9]{12}|9[0-9]{16}[0-9X])\Z"),
 }
-_STILL: Final = re.compile(r"\[[0-9]{4}-\]")
+_YEARS: Final = re.compile(r"\[[0-9]{0,4}-([0-9]{0,4})\]")
 RESIDENT_TYPES: Final = frozenset({"resident_id", "residence_permit"})
 
 
@@ -98,26 +98,34 @@ def check_resident_id(number: str, *, today: date) -> Checked:
     born = _day(number[6:14])
     if born is None or born > today or born.year < 1850:
         return Checked(fault="id_date")
-    doubt = region_doubt(number[:6])
+    doubt = region_doubt(number[:6], born.year)
     return Checked(None, (doubt,) if doubt else (), born, _gender(number[16]))
 
 
-@lru_cache(maxsize=4096)
-def region_doubt(code: str) -> str | None:
+def region_doubt(code: str, born: int) -> str | None:
     """What to say about the six digits of a division: unknown, abolished, or nothing (K-01, K-03).
 
-    By the table of GB/T 2260 in ``stdnum``, whose counties carry the years in which they were in
-    force; a newer division is known to the directory, which the caller asks first.
+    A number keeps the division it was given under, so most people from a county that was renamed
+    since carry its old code; a doubt is only a division that was gone before the year of birth
+    ``born``. By the table of GB/T 2260 in ``stdnum``, whose counties carry the years in which they
+    were in force; a newer division is known to the directory, which the caller asks first.
     """
     if code in PERMIT_REGIONS:
         return None
-    parts: dict[str, str] = {}
-    for _, part in numdb.get("cn/loc").info(code):
-        parts |= part
-    county = parts.get("county")
-    if county is None:
+    ended = _ended(code)
+    if ended is None:
         return "id_region_unknown"
-    return None if _STILL.search(county) else "id_region_abolished"
+    return "id_region_abolished" if ended < born else None
+
+
+@lru_cache(maxsize=4096)
+def _ended(code: str) -> int | None:
+    """The last year in which a division was in force, 9999 when it still is; None: not known."""
+    counties = [part["county"] for _, part in numdb.get("cn/loc").info(code) if "county" in part]
+    if not counties:
+        return None
+    years = [int(year or 9999) for year in _YEARS.findall(counties[0])]
+    return max(years, default=9999)
 
 
 def check_character(digits: str) -> str:

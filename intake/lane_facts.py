@@ -26,7 +26,7 @@ def faults(
     """Pointer and code of every fault among the lane's facts."""
     context = _object(document.get("legal_context"))
     lane, mode = document.get("lane"), context.get("mode")
-    if str(lane).startswith("court_") and _MODES.get(str(mode), lane) != lane:
+    if lane in _MODES.values() and _MODES.get(str(mode), lane) != lane:
         yield "/legal_context/mode", "mode_not_of_lane"
     accepted, filed = _day(context.get("accepted_on")), _day(context.get("case_filed_on"))
     if accepted and filed and filed < accepted:

@@ -34,7 +34,6 @@ MESSAGES: Final[dict[str, str]] = {
     "lane_not_for_source_kind": "This kind of organisation may not send in this lane.",
     "channel_unknown": "There is no such channel.",
     "dispute_type_unknown": "There is no such dispute type.",
-    "dispute_type_excluded": "This lane does not take this type of dispute.",
     "dispute_subtype_unknown": "The dispute subtype is not in the list; it is kept.",
     "dispute_subtype_of_other_type": "The dispute subtype belongs to another type; it is kept.",
     "organisation_unknown": "The directory does not know this organisation.",

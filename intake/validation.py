@@ -228,8 +228,6 @@ def _codes(error: Any, pointer: str) -> list[str]:
         return [_CLAIM_CODES[kind]]
     if kind == "enum":
         return [_ENUM_CODES.get(pointer, "not_in_list")]
-    if kind == "not" and pointer == "/dispute_type":
-        return ["dispute_type_excluded"]
     return [_KIND_CODES.get(kind, "schema")]
 
 

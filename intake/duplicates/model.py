@@ -51,7 +51,8 @@ class Person:
     @classmethod
     def read(cls, stored: list[Any]) -> "Person":
         """As it was stored."""
-        return cls(*stored[:8], grams=frozenset(stored[8]))
+        *known, grams = stored
+        return cls(*known, frozenset(grams))
 
 
 @dataclass(frozen=True)

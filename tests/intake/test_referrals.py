@@ -41,8 +41,8 @@ def organisation_of(body: bytes) -> str:
         return COURT
 
 
-# What is only remarked: districts that were renamed since, and eight workers who elect.
-REMARKS = {"id_region_abolished", "group_below_ten_workers"}
+# What is only remarked: eight workers who elect.
+REMARKS = {"group_below_ten_workers"}
 
 
 async def test_each_lane_is_registered(intake: Intake) -> None:

@@ -230,13 +230,6 @@ def test_a_delegation_without_the_applicants_recorded_consent_is_told_with_its_c
     assert "L-03" in told
 
 
-def test_commercial_mediation_leaves_out_family_disputes() -> None:
-    document = sample("commercial")
-    document["dispute_type"] = "family"
-
-    assert ("/dispute_type", "dispute_type_excluded") in look(document)[0]
-
-
 def test_an_organisation_nobody_knows_is_refused() -> None:
     document = changed("source", "organisation", to="330681-CT-9999")
 

@@ -96,7 +96,11 @@ def test_an_acceptance_of_what_nobody_offered_is_a_fault() -> None:
     ("source", "type_", "data"),
     [
         ("mediation", "session.held", {"session_id": "s"}),
-        ("mediation", "agreement.effective", {"agreement_id": "g", "mediation_id": "m"}),
+        (
+            "mediation",
+            "agreement.effective",
+            {"agreement_id": "g", "mediation_id": "m", "assignment_id": "a"},
+        ),
         ("mediation", "obligation.performed", {"obligation_id": "o"}),
         ("intake", "case.closed", {"outcome": "withdrawn"}),
         ("intake", "party.left", {"party_id": "p"}),

@@ -83,21 +83,20 @@ def test_the_codes_of_the_samples_follow_the_formula(code: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("code", "doubt"),
+    ("code", "born", "doubt"),
     [
-        ("330681", None),
-        ("330185", "id_region_abolished"),
-        ("330103", "id_region_abolished"),
-        ("522427", "id_region_abolished"),
-        ("999999", "id_region_unknown"),
-        ("810000", None),
+        ("330681", 1990, None),
+        ("522427", 2011, None),
+        ("522427", 2012, "id_region_abolished"),
+        ("999999", 1990, "id_region_unknown"),
+        ("810000", 1990, None),
     ],
 )
-def test_a_district_that_is_gone_or_unknown_is_doubted_and_never_refused(
-    code: str, doubt: str | None
+def test_a_district_that_was_gone_before_the_birth_or_is_unknown_is_doubted_and_never_refused(
+    code: str, born: int, doubt: str | None
 ) -> None:
     """checklist 1.10 (K-01)."""
-    assert identity.region_doubt(code) == doubt
+    assert identity.region_doubt(code, born) == doubt
 
 
 def test_a_district_younger_than_any_table_is_known_to_the_directory() -> None:
