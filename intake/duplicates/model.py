@@ -51,8 +51,8 @@ class Person:
     @classmethod
     def read(cls, stored: list[Any]) -> "Person":
         """As it was stored."""
-        *known, grams = stored
-        return cls(*known, frozenset(grams))
+        role, kind, identity, verified, phone, name, family, half, grams = stored
+        return cls(role, kind, identity, verified, phone, name, family, half, frozenset(grams))
 
 
 @dataclass(frozen=True)

@@ -4,9 +4,11 @@ from typing import Any
 
 import pytest
 
+from services.verify.folds import _routing_states
 from services.verify.life import Life, Said, live
 
 COURT, FIRST, SECOND = "330681-CT-0001", "330681-CM-0007", "330681-CE-0001"
+AGREED = {"agreement_id": "g", "mediation_id": "m", "assignment_id": "a"}
 
 
 class Story:
@@ -81,6 +83,19 @@ def test_who_holds_after_the_end_goes_by_how_it_ended(end: str, holder: str) -> 
     assert story.life().holder == holder
 
 
+def test_a_recall_of_an_agreed_turn_changes_neither_holder_nor_turn() -> None:
+    story = Story().offered("a", 1, FIRST).accepted("a", FIRST)
+    story.says("mediation", "agreement.effective", **AGREED)
+    life = story.says("routing", "assignment.recalled", assignment_id="a").life()
+
+    turn = life.turns["a"]
+    assert (life.holder, turn.recalled, _routing_states(turn, False)) == (
+        FIRST,
+        True,
+        ("accepted",),
+    )
+
+
 def test_an_acceptance_while_another_holds_is_a_fault() -> None:
     story = Story().offered("a", 1, FIRST).accepted("a", FIRST)
     story.offered("b", 2, SECOND).accepted("b", SECOND)
@@ -96,11 +111,15 @@ def test_an_acceptance_of_what_nobody_offered_is_a_fault() -> None:
     ("source", "type_", "data"),
     [
         ("mediation", "session.held", {"session_id": "s"}),
+<<<<<<< HEAD
         (
             "mediation",
             "agreement.effective",
             {"agreement_id": "g", "mediation_id": "m", "assignment_id": "a"},
         ),
+=======
+        ("mediation", "agreement.effective", AGREED),
+>>>>>>> main
         ("mediation", "obligation.performed", {"obligation_id": "o"}),
         ("intake", "case.closed", {"outcome": "withdrawn"}),
         ("intake", "party.left", {"party_id": "p"}),
