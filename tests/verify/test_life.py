@@ -111,15 +111,7 @@ def test_an_acceptance_of_what_nobody_offered_is_a_fault() -> None:
     ("source", "type_", "data"),
     [
         ("mediation", "session.held", {"session_id": "s"}),
-<<<<<<< HEAD
-        (
-            "mediation",
-            "agreement.effective",
-            {"agreement_id": "g", "mediation_id": "m", "assignment_id": "a"},
-        ),
-=======
         ("mediation", "agreement.effective", AGREED),
->>>>>>> main
         ("mediation", "obligation.performed", {"obligation_id": "o"}),
         ("intake", "case.closed", {"outcome": "withdrawn"}),
         ("intake", "party.left", {"party_id": "p"}),
