@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
+from functools import lru_cache
 from typing import Any, Final
 
 from intake.adapters import layout as spec
@@ -21,9 +22,7 @@ _SECONDS: Final = range(10**9, 10**11)
 _MILLISECONDS: Final = range(10**11, 4_102_444_800_000)
 _LAST_SERIAL: Final = 2_958_465  # 9999-12-31
 _BRACKETS: Final = str.maketrans("()", "（）")
-_TOKENS: Final = {
-    "YYYY": "%Y", "MM": "%m", "DD": "%d", "HH": "%H", "mm": "%M", "ss": "%S",
-}  # fmt: skip
+_TOKENS: Final = ("YYYY", "MM", "DD", "HH", "mm", "ss")
 
 
 class CellFault(ValueError):
@@ -85,15 +84,29 @@ def _list(by: spec.ListOf, value: Value, _: Surroundings) -> list[Any]:
     return [{by.member: part} for part in kept] if by.member else kept
 
 
+@lru_cache
+def _places_of(form: str) -> tuple[tuple[int, int], ...]:
+    """Where year, month, day, hour, minute and second stand in a text of the form."""
+    found = ((form.find(token), len(token)) for token in _TOKENS)
+    return tuple((at, at + length) for at, length in found if at >= 0)
+
+
+@lru_cache
+def _marks_of(form: str) -> tuple[tuple[int, str], ...]:
+    """What stands between them."""
+    taken = {at for start, end in _places_of(form) for at in range(start, end)}
+    return tuple((at, char) for at, char in enumerate(form) if at not in taken)
+
+
 def _moment(text: str, form: str) -> datetime:
     """A text of exactly this form, in Asia/Shanghai."""
-    pattern = form
-    for token, directive in _TOKENS.items():
-        pattern = pattern.replace(token, directive)
-    if not text.isascii() or len(text) != len(form):
+    if len(text) != len(form) or not text.isascii():
+        raise CellFault("not_a_date")
+    parts = [text[start:end] for start, end in _places_of(form)]
+    if not "".join(parts).isdigit() or any(text[at] != mark for at, mark in _marks_of(form)):
         raise CellFault("not_a_date")
     try:
-        return datetime.strptime(text, pattern).replace(tzinfo=SHANGHAI)
+        return datetime(*map(int, parts), tzinfo=SHANGHAI)  # type: ignore[arg-type]  # in order
     except ValueError:
         raise CellFault("not_a_date") from None
 

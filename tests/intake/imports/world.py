@@ -96,7 +96,7 @@ def native(name: str) -> bytes:
     return export(name).read_bytes()
 
 
-def court_rows(count: int, *, start: int = 1) -> bytes:
+def court_rows(count: int, *, start: int = 1, longer: int = 0) -> bytes:
     """An export of the court with so many rows that are all in order."""
     head, *rows = csv.reader(io.StringIO(native("court_pre_export").decode("utf-8-sig")))
     pattern = dict(zip(head, rows[0], strict=True))
@@ -105,5 +105,6 @@ def court_rows(count: int, *, start: int = 1) -> bytes:
     writer.writerow(head)
     for number in range(start, start + count):
         row = {**pattern, "案号": f"（2026）浙0681民诉前调{number}号"}
+        row["事实与理由"] += "甲" * longer
         writer.writerow([row[name] for name in head])
     return text.getvalue().encode("utf-8-sig")
