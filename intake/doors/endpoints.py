@@ -241,14 +241,13 @@ async def list_own_mandates(party: Party, uow: Unit) -> Any:
 
 
 @router.post(
-    "/v1/party/mandates/{mandate_id}/revocations",
-    response_model=MandateView,
+    "/v1/party/mandates/revocations",
+    response_model=Items[MandateView],
     responses=problems(),
-    summary="End a mandate you gave",
+    summary="End every mandate you gave",
 )
-async def revoke_own_mandate(mandate_id: UUID, party: Party, uow: Unit) -> Any:
-    """One call, at once; you may act alone as before."""
-    row = await repository.mandate(uow, mandate_id)
-    if row is None or row["party_id"] != party.party_id:
-        raise NotFound()
-    return {**dict(await handlers.revoke(row, uow, told_by="party")), "agent": None}
+async def revoke_own_mandates(party: Party, uow: Unit) -> Any:
+    """One call, at once, never refused; you may act alone as before."""
+    rows = await repository.mandates_of(uow, party.case_id, party.party_id)
+    ended = [await handlers.revoke(row, uow, told_by="party") for row in rows]
+    return {"items": [{**dict(row), "agent": None} for row in ended], "next": None}

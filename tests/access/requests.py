@@ -8,7 +8,7 @@ from typing import Any
 
 from services.clock import wire
 from services.ids import new_id
-from tests.access.installation import code_of
+from tests.access.installation import PLACE, code_of
 from tests.access.scenes import Scene
 from tests.architecture.source import ROOT
 
@@ -119,6 +119,75 @@ REQUESTS: dict[str, Callable[[About], Asked]] = {
     "GET /v1/reconciliations/{reconciliation_id}/differences": _get(
         "/v1/reconciliations/{reconciliation_id}/differences"
     ),
+    "POST /v1/referrals/checks": _post("/v1/referrals/checks", lambda it: it.scene.document),
+    "GET /v1/refusals": _list("/v1/refusals", "refusal_id"),
+    "GET /v1/refusals/counts": _get("/v1/refusals/counts"),
+    "GET /v1/refusals/{refusal_id}": _get("/v1/refusals/{refusal_id}"),
+    "GET /v1/refusals/{refusal_id}/receipt": _get("/v1/refusals/{refusal_id}/receipt"),
+    "POST /v1/refusals/{refusal_id}/reviews": _post(
+        "/v1/refusals/{refusal_id}/reviews", {"outcome": "upheld", "reason": "样例"}
+    ),
+    "POST /v1/matters": _post(
+        "/v1/matters", {"kind": "hazard", "place": PLACE, "title": "样例", "text": "样例"}
+    ),
+    "GET /v1/matters": _list("/v1/matters", "matter_id"),
+    "GET /v1/matters/{matter_id}": _get("/v1/matters/{matter_id}", purpose="handling"),
+    "POST /v1/matters/{matter_id}/transfers": _post(
+        "/v1/matters/{matter_id}/transfers",
+        {"to": "330681-GO-0001", "ground": "competent_there"},
+        version=STALE,
+    ),
+    "POST /v1/matters/{matter_id}/answers": _post(
+        "/v1/matters/{matter_id}/answers", {"text": "样例"}, version=STALE
+    ),
+    "POST /v1/matters/{matter_id}/conversions": _post(
+        "/v1/matters/{matter_id}/conversions",
+        lambda it: {"referral": it.scene.document},
+        version=STALE,
+    ),
+    "GET /v1/notices": _list("/v1/notices", "notice_id"),
+    "POST /v1/notices/{notice_id}/proofs": _post(
+        "/v1/notices/{notice_id}/proofs", {"means": "phone"}
+    ),
+    "POST /v1/receipts/{number}/readings": lambda it: Asked(
+        f"/v1/receipts/{it.scene.bodies['refused']['number']}/readings",
+        {"secret": it.scene.bodies["refused"]["secret"]},
+    ),
+    "POST /v1/place-suggestions": _post("/v1/place-suggestions", {"address": "诸暨市枫桥镇"}),
+    "POST /v1/counter-entries": _post(
+        "/v1/counter-entries",
+        {"who": {"name": "样甲"}, "whom": {"name": "样乙"}, "text": "样例", "place": PLACE},
+    ),
+    "GET /v1/counter-entries/counts": _get("/v1/counter-entries/counts"),
+    "POST /v1/cases/{case_id}/supplements": _post(
+        "/v1/cases/{case_id}/supplements", {"kind": "repeat_call"}
+    ),
+    "GET /v1/cases/{case_id}/supplements": _get(
+        "/v1/cases/{case_id}/supplements", purpose="handling"
+    ),
+    "POST /v1/cases/{case_id}/mandates": _post(
+        "/v1/cases/{case_id}/mandates", {"agent_name": "样代办", "form": "written"}
+    ),
+    "POST /v1/mandates/{mandate_id}/revocations": _post("/v1/mandates/{mandate_id}/revocations"),
+    "GET /v1/party/mandates": _get("/v1/party/mandates"),
+    "POST /v1/party/mandates/revocations": _post("/v1/party/mandates/revocations"),
+    "POST /v1/rounds": _post(
+        "/v1/rounds",
+        {
+            "place": PLACE,
+            "began_on": "2026-01-01",
+            "ended_on": "2026-01-02",
+            "nothing_found": True,
+        },
+    ),
+    "GET /v1/rounds": _get("/v1/rounds"),
+    "GET /v1/rounds/due": _get("/v1/rounds/due"),
+    "POST /v1/incidents": _post(
+        "/v1/incidents",
+        lambda it: {"accident_number": "样例", "referrals": [it.scene.document]},
+    ),
+    "GET /v1/incidents/{incident_id}": _get("/v1/incidents/{incident_id}"),
+    "GET /v1/cases/{case_id}/shared-evidence": _get("/v1/cases/{case_id}/shared-evidence"),
     "GET /v1/cases": _list("/v1/cases", "case_id"),
     "GET /v1/cases/{case_id}": _get("/v1/cases/{case_id}"),
     "GET /v1/cases/{case_id}/timeline": _get("/v1/cases/{case_id}/timeline"),

@@ -105,8 +105,35 @@ class Maker:
         )
         scene.party_token = {"Authorization": f"Bearer {token['access_token']}"}
         await self._upload(scene, head)
+        await self.beside(scene)
         await self.it.settle()
         return scene
+
+    async def beside(self, scene: Scene) -> None:
+        """What the sender has beside the case: matter, refusal, notice, incident, mandate."""
+        head = self.it.of(scene.sender)
+        matter = {"kind": "advice", "place": PLACE, "title": "样例", "text": "样例"}
+        matter |= {"person": {"name": "样甲", "phone": "19900000001"}}
+        answer = await self.it.ok("intake", "POST", "/v1/matters", matter, headers=head)
+        scene.ids["matter_id"] = answer["matter_id"]
+        view = await self.it.ok("intake", "GET", f"/v1/matters/{answer['matter_id']}", headers=head)
+        scene.ids["notice_id"] = view["notices"][0]["notice_id"]
+        barred = {**scene.document, "legal_context": {**scene.document["legal_context"]}}
+        barred["source"] = {**barred["source"], "reference": f"N01-{scene.ids['case_number']}"}
+        barred["legal_context"]["reserved_to"] = "arbitration"
+        refused = await self.it.call(
+            "intake", "POST", "/v1/referrals", barred, headers=head, key=False
+        )
+        told = refused.json()["refusal"]
+        scene.ids["refusal_id"] = told["refusal_id"]
+        scene.bodies["refused"] = {"number": told["number"], "secret": told["secret"]}
+        path = f"/v1/cases/{scene.ids['case_id']}/mandates"
+        mandate = {"agent_name": "样代办", "form": "written"}
+        answer = await self.it.ok("intake", "POST", path, mandate, headers=head)
+        scene.ids["mandate_id"] = answer["mandate_id"]
+        one = {"accident_number": scene.ids["case_number"], "referrals": [{}]}
+        answer = await self.it.ok("intake", "POST", "/v1/incidents", one, headers=head)
+        scene.ids["incident_id"] = answer["incident_id"]
 
     async def _upload(self, scene: Scene, head: dict[str, str]) -> None:
         """An export that was tried, and a list that was held against ours."""

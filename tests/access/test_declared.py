@@ -34,6 +34,7 @@ def test_only_an_endpoint_without_a_case_is_open_to_every_client() -> None:
 
     assert {name.rsplit("{", 1)[1] for name in open_} == {
         "number}/tokens",
+        "number}/readings",
         "code}",
         "year}",
         "version}",

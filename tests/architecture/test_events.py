@@ -38,6 +38,7 @@ FREE_STRINGS = {
     ("CommandAnswered", "command_id"): "an id",
     ("CommandAnswered", "command_type"): "a type as sent, when it is one",
     ("CommandAnswered", "topic"): "one of our topics",
+    ("AnswerRefusal", "citation"): "the statute, from our data",
     ("AnswerProblem", "*"): "a problem never holds a caller's value (contracts section 6)",
     ("AnswerError", "*"): "a problem never holds a caller's value (contracts section 6)",
 }
