@@ -17,7 +17,7 @@ from typing import Any, Final
 
 import jsonschema_rs
 
-from intake import identity, lane_facts, phones
+from intake import identity, lane_facts, phones, types
 from intake.messages import message
 from intake.model import Directory, PartyFacts, Referral, Verdict
 from intake.parties import rules as parties
@@ -140,7 +140,7 @@ def _known_members() -> dict[str, Any]:
         return {name: tree(child) for name, child in node["properties"].items()}
 
     found = tree(schema()) or {}
-    found["legal_context"] = None
+    found["legal_context"] = found["type_details"] = None
     return found
 
 
@@ -323,6 +323,7 @@ class _Rules:
         self._dates()
         self._whole_numbers()
         self._subtype()
+        self._type_details()
         self._place()
         for number, party in enumerate(self.parties):
             self._party(f"/parties/{number}", party)
@@ -427,6 +428,15 @@ class _Rules:
             self.doubt("/dispute_subtype", "dispute_subtype_unknown")
         elif subtype and subtypes()[subtype] != self.document.get("dispute_type"):
             self.doubt("/dispute_subtype", "dispute_subtype_of_other_type")
+
+    def _type_details(self) -> None:
+        """By the tree of the day of receipt, so that a correction finds the same one."""
+        details = self._member("type_details")
+        if details and "/type_details" not in self.broken:
+            tree = types.in_force(self.received_on)
+            type_ = str(self.document.get("dispute_type"))
+            for name, rule in types.doubts(tree, type_, details):
+                self.doubt(f"/type_details{member(name)}", rule)
 
     def _place(self) -> None:
         code = self._text("/place", self.document)

@@ -34,6 +34,7 @@ from intake.search.endpoints import router as search
 from intake.settings import IntakeSettings
 from intake.tracking.endpoints import router as tracking
 from intake.tracking.page import router as page
+from intake.type_endpoints import router as types
 from services.service import Loop, Schema, Service
 
 if TYPE_CHECKING:
@@ -91,6 +92,7 @@ ROOMS: Final = (
     doors,
     rounds,
     rights,
+    types,
     attachments,
     exports,
 )

@@ -86,3 +86,13 @@ class LimitView(BaseModel):
     certainty: str
     due_at: Instant | None = None
     due_on: str | None = None
+
+
+class AccessEntry(BaseModel):
+    """One opening of a party's data, as the party sees it."""
+
+    at: Instant
+    what: str
+    organisation: str | None
+    purpose: str | None
+    chain_number: int | None

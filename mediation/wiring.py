@@ -4,6 +4,7 @@ from typing import Final
 
 from fastapi import APIRouter
 
+from mediation.access_log import router as access_log
 from mediation.agreement.endpoints import router as agreements
 from mediation.commands import COMMANDS
 from mediation.confirmation.endpoints import router as confirmations
@@ -22,7 +23,16 @@ from services.service import Schema, Service
 def router() -> APIRouter:
     """Every endpoint, noun by noun."""
     whole = APIRouter()
-    for noun in (queue, mediators, proceedings, sessions, agreements, obligations, confirmations):
+    for noun in (
+        queue,
+        mediators,
+        proceedings,
+        sessions,
+        agreements,
+        obligations,
+        confirmations,
+        access_log,
+    ):
         whole.include_router(noun)
     return whole
 

@@ -350,17 +350,23 @@ def greeting(contact: Contact) -> str:
 
 
 def party_contact(answer: Mapping[str, Any]) -> Contact:
-    """Intake's answer as a contact; a statutory representative is reached instead of the party."""
+    """Intake's answer as a contact; a statutory representative is reached instead of the party.
+
+    Intake says when a text must be neutral, and when only a safe number is left to use: then no
+    letter goes out, and without such a number the message waits at the desk (反家庭暴力法 5).
+    """
     languages = answer.get("languages") or ["zh"]
     locale = "en" if str(languages[0]).startswith("en") else "zh-CN"
     representative = answer.get("representative") or {}
     spoken_for = representative.get("authority") in ("statutory",) and representative.get("phone")
     ways = contact_addresses(representative) if spoken_for else contact_addresses(answer)
+    if answer.get("safe_only"):
+        spoken_for, ways = None, [way for way in contact_addresses(answer) if way.kind == "phone"]
     return Contact(
         ways=tuple(ways),
         greeting_name=representative.get("name") if spoken_for else answer.get("name"),
         locale=locale,
-        neutral=is_protected(answer),
+        neutral=is_protected(answer) or bool(answer.get("neutral")),
     )
 
 

@@ -127,8 +127,8 @@ def group_doubts(
         else:
             side = str(party.get("role"))
             spoken_for[side].append(number)
-            if ref and ref not in chosen[side]:
-                chosen[side].append(ref)
+            if str(ref) not in chosen[side]:
+                chosen[side].append(str(ref))
             if len(chosen[side]) > limit:
                 yield Doubt("represented_by", "too_many_representatives", number)
     labour = data()["groups"]["labour_from"]

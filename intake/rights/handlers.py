@@ -61,14 +61,18 @@ async def ask_correction(
 
 
 def opened_request(keys: Keys, row: Any) -> dict[str, Any]:
-    """What a party wished, and why it was refused; the caller audits the reading."""
+    """What a party wished, and why it was refused; the caller audits the reading.
+
+    Of a request that was erased nothing.
+    """
     sealed = {"wish": row["wish"], "answer": row["answer"]}
     try:
-        return keys.vault.open(
+        found = keys.vault.open(
             REQUEST, row["request_id"], row["kek_id"], row["wrapped_key"], sealed
         )
     except Erased:
-        raise Gone("it was erased") from None
+        return {"value": None, "reason": None, "answer": None}
+    return {**found["wish"], "answer": found["answer"]}
 
 
 async def decide_correction(
@@ -93,12 +97,14 @@ async def decide_correction(
         )
         await repository.decide_request(uow, row["request_id"], "refused", sealed["answer"])
     else:
-        await _correct(uow, caller, fresh, opened_request(keys, fresh)["wish"])
+        await _correct(uow, caller, fresh, opened_request(keys, fresh))
         await repository.decide_request(uow, row["request_id"], "accepted", None)
     uow.audit("correction.decided", case_id=row["case_id"], subject=str(row["request_id"]))
 
 
 async def _correct(uow: UnitOfWork, caller: Caller, row: Any, wish: dict[str, Any]) -> None:
+    if not row["wrapped_key"]:
+        raise Gone("the request was erased")
     people = await cases.parties(uow, row["case_id"])
     party = next(p for p in people if p["party_id"] == row["party_id"])
     scope = AgencyScope(caller)

@@ -18,8 +18,7 @@ def request(row: Any, keys: Keys | None) -> dict[str, Any]:
     found = dict(row)
     found["answer"] = None
     if keys is not None:
-        opened = handlers.opened_request(keys, row)
-        found |= {**opened["wish"], "answer": opened["answer"]}
+        found |= handlers.opened_request(keys, row)
     return found
 
 

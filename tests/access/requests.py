@@ -294,6 +294,7 @@ REQUESTS: dict[str, Callable[[About], Asked]] = {
         {"approved": False, "refusal": "no_ground"},
         headers={"Acted-By": "s-2"},
     ),
+    "GET /v1/dispute-types": _get("/v1/dispute-types"),
     "GET /v1/sealing-keys": _get("/v1/sealing-keys"),
     "GET /v1/cases/{case_id}/party-sheet": lambda it: Asked(
         f"/v1/cases/{it['case_id']}/party-sheet", params={"assignment_id": it["assignment_id"]}
@@ -387,6 +388,7 @@ REQUESTS: dict[str, Callable[[About], Asked]] = {
     "POST /v1/queue/{assignment_id}/object": _post(
         "/v1/queue/{assignment_id}/object", {"ground": "not_competent"}, version=STALE
     ),
+    "GET /v1/party/mediation-access-log": _get("/v1/party/mediation-access-log"),
     "GET /v1/mediators": _list("/v1/mediators", "mediator_id"),
     "GET /v1/mediators/{mediator_id}": _get("/v1/mediators/{mediator_id}"),
     "POST /v1/mediators": _post(

@@ -107,6 +107,7 @@ class Maker:
         await self._upload(scene, head)
         await self.beside(scene)
         await self.it.settle()
+        await self.protect(scene)
         return scene
 
     async def beside(self, scene: Scene) -> None:
@@ -160,6 +161,56 @@ class Maker:
             key=False,
         )
         scene.ids["reconciliation_id"] = listed["reconciliation_id"]
+
+    async def protect(self, scene: Scene) -> None:
+        """What hangs on the first party: a representative, a screen, an alert, its rights."""
+        it, case = self.it, f"/v1/cases/{scene.ids['case_id']}"
+        head = {**it.of(scene.sender), "Acted-By": "s-1"}
+        forms = await it.ok("intake", "GET", "/v1/screening-forms", headers=head)
+        questions = forms["forms"][-1]["questions"]
+        scene.bodies["screening"] = {
+            "form_version": forms["forms"][-1]["version"],
+            "answers": {question["code"]: "not_said" for question in questions},
+        }
+        answers = {**scene.bodies["screening"]["answers"], "threatened_now": "yes"}
+        screen = {**scene.bodies["screening"], "answers": answers, "party_ref": "p1"}
+        lawyer = {"party_ref": "p1", "representative": {"name": "样"}, "relation": "lawyer"}
+        for path, body in (
+            (f"{case}/representations", {**lawyer, "authority": "general"}),
+            (f"{case}/screenings", screen),
+            (f"{case}/holds", {"ground": "complaint"}),
+            (f"{case}/erasures", {"ground": "unlawful"}),
+        ):
+            made = await it.ok("intake", "POST", path, body, headers=head)
+            for name in ("representation_id", "hold_id", "erasure_id"):
+                scene.ids[name] = made.get(name) or scene.ids.get(name, "")
+        alerts = await it.ok("intake", "GET", f"{case}/alerts", headers=head)
+        scene.ids["alert_id"] = alerts["items"][0]["alert_id"]
+        wish = {"member": "phone", "value": "19900000001", "reason": "换号"}
+        asked = await it.ok(
+            "intake",
+            "POST",
+            "/v1/party/correction-requests",
+            wish,
+            headers=scene.party_token,
+            key=False,
+        )
+        scene.ids["request_id"] = asked["request_id"]
+        sharing = {
+            "agency": scene.handler,
+            "papers": [scene.document["documents"][0]["sha256"]],
+            "purpose": "mediation",
+        }
+        shared = await it.ok(
+            "intake",
+            "POST",
+            "/v1/party/sharing-consents",
+            sharing,
+            headers=scene.party_token,
+            key=False,
+        )
+        scene.ids["sharing_id"] = shared["consent_id"]
+        await it.settle()
 
     async def offer(self, scene: Scene) -> None:
         """The coordinator sends the case to the scene's handler."""

@@ -11,7 +11,9 @@ from notification.channels import Answer, FileChannel, Letter, Receipt
 from notification.errors import SendingFailed, SendingUnknown
 from notification.sender import ASK, Sender, ask_again
 from services.events import mediation
+from services.events.intake import CaseErased
 from services.messaging import failpoints
+from services.messaging.jobs import run_due_jobs
 from services.runtime import Runtime
 from tests.notification.builders import (
     ANNA,
@@ -425,3 +427,63 @@ async def test_a_try_that_cannot_be_recorded_keeps_no_other_from_being_recorded(
 
     assert set((await _states(runtime)).values()) == {"delivered"}
     assert len(_files(runtime.settings.spool_dir)) == 2
+
+
+@pytest.mark.parametrize("phone", ["19955550000", None])
+async def test_a_party_with_a_safe_channel_is_reached_by_it_alone_and_told_nothing(
+    case: Case, runtime: Runtime, intake_service: Intake, phone: str | None
+) -> None:
+    """checklist 1.12: the safe number, else the desk; neither letter nor representative."""
+    guardian = {"name": "监护样", "phone": "19900009999", "authority": "statutory"}
+    told = {
+        "name": "安样一",
+        "phone": phone,
+        "address": "样例路1号",
+        "neutral": True,
+        "safe_only": True,
+        "representative": guardian,
+    }
+    CONTACTS[str(ANNA)], before = told, CONTACTS[str(ANNA)]
+    try:
+        await case.hear(a_registration(case.case_id))
+        await Sender(runtime).step()
+    finally:
+        CONTACTS[str(ANNA)] = before
+
+    files = _files(runtime.settings.spool_dir)
+    (letter,) = [f for f in files if f["to"]["value"] != "19900002222"]
+    assert letter["to"] == (
+        {"kind": "phone", "value": phone} if phone else {"kind": "desk", "value": COURT}
+    )
+    assert "安样一" not in letter["body"] + letter["subject"]
+
+
+async def test_an_erasure_forgets_where_a_party_was_reached(
+    case: Case, runtime: Runtime, intake_service: Intake
+) -> None:
+    """checklist 1.30: address, mask and the letter in the spool go; that it was sent stays."""
+    await case.hear(a_registration(case.case_id))
+    await Sender(runtime).step()
+    event = CaseErased(
+        case_id=case.case_id,
+        erasure_id=case.case_id,
+        parties=(ANNA,),
+        whole=False,
+        ground="unlawful",
+        erased_at=AT,
+    )
+
+    await case.hear(event)
+    await run_due_jobs(runtime)
+
+    rows = await runtime.pool.fetch(
+        """SELECT m.party_id, m.state, a.address_masked, a.address_hash FROM attempt a
+           JOIN message m ON m.id = a.message_id"""
+    )
+    found = {row["party_id"]: row for row in rows}
+    assert (found[ANNA]["state"], found[ANNA]["address_masked"]) == ("delivered", None)
+    assert found[ANNA]["address_hash"] is None
+    assert found[BORIS]["address_masked"]
+    assert [f["to"]["value"] for f in _files(runtime.settings.spool_dir)] == ["19900002222"]
+    (done,) = [s for s in await _said(runtime) if s["type"] == "liandiao.erasure.done.v1"]
+    assert done["removed"] == 1

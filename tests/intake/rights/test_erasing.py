@@ -1,6 +1,7 @@
 """Erasure at intake: two people, holds and terms, keys destroyed for good, certificates."""
 
 import json
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -78,8 +79,8 @@ async def obeyed(intake: Intake, case_id: str, erasure_id: str) -> None:
                 case_id=UUID(case_id), erasure_id=UUID(erasure_id), removed=1, done_at=uow.now
             )
             received = intake._received(event, 1, 1, None, uow.now)
-            object.__setattr__(received.envelope, "source", f"/{source}")
-            await erasing.hear_done(received, uow)
+            envelope = received.envelope._replace(source=f"/{source}")
+            await erasing.hear_done(replace(received, envelope=envelope), uow)
 
 
 async def test_a_partys_data_go_by_two_people_and_the_others_stay(intake: Intake) -> None:

@@ -1,0 +1,52 @@
+"""The tree of dispute types, by version: a referral keeps that of the day of its receipt. Pure."""
+
+import json
+from collections.abc import Iterator, Mapping
+from datetime import date
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Final
+
+import jsonschema_rs
+
+DATA_FILE: Final = Path(__file__).parent / "data" / "types.json"
+
+
+@lru_cache(1)
+def versions() -> list[dict[str, Any]]:
+    """Every version of the tree, oldest first."""
+    found: list[dict[str, Any]] = json.loads(DATA_FILE.read_text("utf-8"))["versions"]
+    return found
+
+
+def in_force(on: date, known: list[dict[str, Any]] | None = None) -> dict[str, Any] | None:
+    """The tree of that day (Asia/Shanghai); both ends count."""
+    day = on.isoformat()
+    return next(
+        (
+            tree
+            for tree in reversed(versions() if known is None else known)
+            if tree["valid_from"] <= day <= (tree["valid_to"] or "9999")
+        ),
+        None,
+    )
+
+
+@lru_cache(256)
+def _validator(schema: str) -> Any:
+    return jsonschema_rs.validator_for(json.loads(schema), validate_formats=True)
+
+
+def doubts(
+    tree: Mapping[str, Any] | None, type_: str, details: Mapping[str, Any]
+) -> Iterator[tuple[str, str]]:
+    """Details that do not fit the type's schema: (member, rule)."""
+    found = next((t for t in (tree or {}).get("types", ()) if t["code"] == type_), None)
+    if found is None:
+        return
+    known = found["schema"]["properties"]
+    for name, value in details.items():
+        if name not in known:
+            yield name, "type_detail_unknown"
+        elif not _validator(json.dumps(known[name])).is_valid(value):
+            yield name, "type_detail_differs"
