@@ -166,6 +166,7 @@ async def _write(
             )
         )
     uow.audit("referral.corrected", case_id=case_id, subject=str(referral_id))
+    warnings += waived(before, facts)
     return Corrected(
         referral_id,
         case_id,
@@ -173,6 +174,21 @@ async def _write(
         row["version"] + 1,
         tuple(pointers_),
         [warning.wire() for warning in warnings],
+    )
+
+
+def waived(before: dict[str, Any], facts: Referral) -> tuple[FieldError, ...]:
+    """A lower claim of somebody under guardianship: only for the ward's good (民法典 35: N-12)."""
+    was, is_ = before.get("claim_fen"), facts.claim_fen
+    ward = any(
+        party.role == "applicant"
+        and party.kind == "person"
+        and (party.details.get("representative") or {}).get("authority") == "statutory"
+        for party in facts.parties
+    )
+    lower = was is not None and (is_ is None or is_ < was)
+    return (
+        (fault("/claim_fen", "guardian_acts_for_ward_only_for_its_good"),) if ward and lower else ()
     )
 
 

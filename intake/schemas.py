@@ -284,6 +284,10 @@ class KnownParty(PartyView):
     representatives: list[dict[str, Any]] = Field(
         [], description="Who acts for the party now; who was revoked is not here"
     )
+    safe_only: bool = Field(
+        False, description="Reach it by this phone alone, else at the desk: others watch the rest"
+    )
+    safe_note: str | None = Field(None, description="When and how it is safe, in its own words")
 
 
 class PartiesView(BaseModel):

@@ -144,7 +144,8 @@ async def around(uow: UnitOfWork, keys: Keys, rows: list[Any]) -> Around:
 def known_party(keys: Keys, row: Any, about: Around) -> dict[str, Any]:
     """A party opened from the vault; ``protected`` says what the other parties may not learn.
 
-    Of its representatives those who act now: who was revoked is told to nobody.
+    Of its representatives those who act now: who was revoked is told to nobody. Of a party with a
+    safe channel the safe number alone: others answer the one it had.
     """
     try:
         opened = keys.vault.open(
@@ -165,12 +166,17 @@ def known_party(keys: Keys, row: Any, about: Around) -> dict[str, Any]:
         }
         if (person := _person(speaking)) is not None:
             opened["details"]["representative"] = person
-    return {
+    found = {
         **{name: row[name] for name in clear},
         **opened,
         "protected": {**row["protected"], **(shield.protected if shield else {})},
         "representatives": speaking,
+        "safe_only": False,
     }
+    if shield and shield.safe_only:
+        safe = shield.safe_contact or {}
+        found |= {"phone": safe.get("phone"), "safe_only": True, "safe_note": safe.get("note")}
+    return found
 
 
 def _person(speaking: list[dict[str, Any]]) -> dict[str, Any] | None:
@@ -196,18 +202,10 @@ def contact_view(keys: Keys, row: Any, about: Around) -> dict[str, Any]:
         "neutral": any(found["protected"].values())
         or not row["joint_sessions"]
         or bool(shield and shield.neutral),
-        "safe_only": bool(shield and shield.safe_only),
         "representative": _person(found["representatives"]),
     }
     if answer["safe_only"]:
-        safe = (shield and shield.safe_contact) or {}
-        answer |= {
-            "phone": safe.get("phone"),
-            "address": None,
-            "representative": None,
-            "representatives": [],
-            "safe_note": safe.get("note"),
-        }
+        answer |= {"address": None, "representative": None, "representatives": []}
     return answer
 
 

@@ -39,7 +39,7 @@ async def obey(received: Received[CaseErased], uow: UnitOfWork) -> None:
             case_id=data.case_id, erasure_id=data.erasure_id, removed=removed, done_at=uow.now
         )
     )
-    uow.audit("case.erase", case_id=data.case_id, subject=str(data.erasure_id))
+    uow.audit("erasure.obeyed", case_id=data.case_id, subject=str(data.erasure_id))
 
 
 def _count(status: str) -> int:

@@ -49,7 +49,7 @@ async def obey(received: Received[CaseErased], uow: UnitOfWork) -> None:
             done_at=uow.now,
         )
     )
-    uow.audit("case.erased", case_id=data.case_id, subject=str(data.erasure_id))
+    uow.audit("erasure.obeyed", case_id=data.case_id, subject=str(data.erasure_id))
 
 
 async def remove_letters(job_id: UUID, payload: dict[str, Any], runtime: "Runtime") -> None:

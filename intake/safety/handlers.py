@@ -248,7 +248,7 @@ async def alert(
     )
     if not added:
         return
-    uow.audit("alert.raised", case_id=case_id, subject=str(id_))
+    uow.audit("alert.known" if told else "alert.raised", case_id=case_id, subject=str(id_))
     if not told:
         uow.emit(
             AlertRaised(

@@ -31,4 +31,4 @@ async def obey(received: Received[CaseErased], uow: UnitOfWork) -> None:
             done_at=uow.now,
         )
     )
-    uow.audit("case.erased", case_id=data.case_id, subject=str(data.erasure_id))
+    uow.audit("erasure.obeyed", case_id=data.case_id, subject=str(data.erasure_id))

@@ -509,10 +509,13 @@ async def closed(uow: UnitOfWork, case_id: UUID, at: datetime) -> None:
 async def reopened(uow: UnitOfWork, case: Row) -> None:
     """The next round: the former handler leaves, and the case is decided anew."""
     await uow.lock_case(case["case_id"])
+    waits = await repository.open_linkages(uow.db, case["case_id"])
+    stays = {row["participation_id"] for row in waits if row["kind"] == "alert"}
     for part in await repository.participations_of(
         uow.db, case["case_id"], ["handler", "linked", "supervisor"]
     ):
-        await offering.leave(uow, part, "reopened")
+        if part["participation_id"] not in stays:
+            await offering.leave(uow, part, "reopened")
     before = await repository.case_of(uow.db, case["case_id"])
     if before is not None:
         case["facts"] = {**before["facts"], **case["facts"]}

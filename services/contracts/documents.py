@@ -43,7 +43,7 @@ def events(catalogue: dict[str, EventSpec]) -> str:
         rows.append(
             (
                 f"[{spec.name}](contracts/events/{spec.type}.schema.json) `{spec.type}`",
-                "each service for its own commands" if spec.owner == "*" else spec.owner,
+                "each service" if spec.owner == "*" else spec.owner,
                 members,
                 ", ".join(spec.audience),
                 spec.emitted_when,

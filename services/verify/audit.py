@@ -24,10 +24,14 @@ ACTS: Final[dict[str, dict[str, tuple[str, str | None]]]] = {
         "liandiao.case.lane-changed.v1": ("case.lane_changed", None),
         "liandiao.case.closed.v1": ("case.closed", None),
         "liandiao.case.reopened.v1": ("case.reopened", None),
+        "liandiao.case.erased.v1": ("case.erased", "erasure_id"),
+        "liandiao.alert.raised.v1": ("alert.raised", "alert_id"),
+        "liandiao.alert.withdrawn.v1": ("alert.dismissed", "alert_id"),
     },
     "routing": {
         "liandiao.linkage.requested.v1": ("linkage.requested", "linkage_id"),
         "liandiao.assignment.objection-decided.v1": ("objection.decided", "assignment_id"),
+        "liandiao.erasure.done.v1": ("erasure.obeyed", "erasure_id"),
     },
     "mediation": {
         "liandiao.assignment.accepted.v1": ("assignment.accept", "assignment_id"),
@@ -40,7 +44,9 @@ ACTS: Final[dict[str, dict[str, tuple[str, str | None]]]] = {
         "liandiao.session.held.v1": ("session.held", "session_id"),
         "liandiao.mediation.ended.v1": ("mediation.end", "mediation_id"),
         "liandiao.obligation.breached.v1": ("obligation.breach", "obligation_id"),
+        "liandiao.erasure.done.v1": ("erasure.obeyed", "erasure_id"),
     },
+    "notification": {"liandiao.erasure.done.v1": ("erasure.obeyed", "erasure_id")},
 }
 _ENTRIES = """
 SELECT case_id::text AS key, action, subject, correlation_id, id FROM audit_entry

@@ -7,8 +7,12 @@ from uuid import uuid4
 
 import pytest
 
+from intake.corrections import waived
 from intake.parties import rules
 from intake.parties.model import Representation
+from intake.validation import validate
+from services.events import lanes
+from tests.intake.world import NOW, directory, referral
 
 ON = date(2026, 11, 24)
 AT = datetime(2026, 11, 24, 4, tzinfo=UTC)
@@ -197,3 +201,31 @@ def test_every_number_of_the_rules_has_its_source() -> None:
     numbers = [o for o in objects(rules.data()) if {"years", "people", "scopes"} & set(o)]
 
     assert [o for o in numbers if o is not rules.data() and not o.get("source")] == []
+
+
+@pytest.mark.parametrize(
+    ("claim_fen", "authority", "warned"),
+    [
+        (4_199_999, "statutory", True),
+        (None, "statutory", True),
+        (4_200_000, "statutory", False),
+        (1, "special", False),
+    ],
+)
+def test_a_correction_that_lowers_a_wards_claim_warns(
+    claim_fen: int | None, authority: str, warned: bool
+) -> None:
+    """checklist 1.10 (N-12)."""
+    before = {**referral(), "claim_fen": 4_200_000}
+    after = referral(claim_fen=claim_fen)
+    after["parties"][0]["representative"] = {
+        "name": "监护样",
+        "relation": "guardian",
+        "authority": authority,
+    }
+    facts = validate(after, directory(), lanes.may_send, NOW).referral
+    assert facts is not None
+
+    found = [warning.code for warning in waived(before, facts)]
+
+    assert found == (["guardian_acts_for_ward_only_for_its_good"] if warned else [])

@@ -357,6 +357,8 @@ async def test_protected_fields_leave_by_no_door(
     story = Story(intake, case["case_id"])
     await story.offered()
     await story.accepted()
+    file = (await intake.get(f"/v1/cases/{case['case_id']}/parties?purpose=contact")).json()
+    known = file["parties"][0]["phone"]
     await screened(intake, case["case_id"], phone_seen_by_others="yes", threatened_now="yes")
     await post(
         intake,
@@ -382,7 +384,6 @@ async def test_protected_fields_leave_by_no_door(
         "events": json.dumps(await intake.events(case["case_id"]), ensure_ascii=False),
         "logs": caplog.text,
         "errors": refused.text,
-        "sheet": sheet,
         "file": (await intake.get(f"/v1/cases/{case['case_id']}", CENTRE)).text,
         "timeline": (await intake.get(f"/v1/cases/{case['case_id']}/timeline", CENTRE)).text,
         "alerts": json.dumps(await alerts(intake, case["case_id"])),
@@ -392,6 +393,9 @@ async def test_protected_fields_leave_by_no_door(
     assert refused.status_code == 422
     found = [(name, c) for name, text in searched.items() for c in canaries if c in text]
     assert found == []
+    # The body that holds the case must reach the party: by the safe number, and it alone.
+    assert SAFE["phone"] in sheet
+    assert [c for c in ("threatened_now", "phone_seen_by_others", known) if c in sheet] == []
 
 
 async def _dump(intake: Intake) -> str:
