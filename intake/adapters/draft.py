@@ -21,6 +21,9 @@ from intake.adapters.sampling import Sample
 from intake.adapters.transforms import CellFault, Surroundings, apply
 from intake.validation import subtypes
 
+# A draft is tried on a day: the same file gives the same draft whenever it is made.
+TRIED_ON: Final = date(2026, 1, 1)
+
 FILE: Final = Path(__file__).parents[1] / "data" / "draft_vocabulary.json"
 FEW: Final = 30
 LONG: Final = 18
@@ -113,7 +116,7 @@ def _column(name: str, values: list[Any], directory: DirectoryFolder) -> Column:
 
     numbers = [v for v in filled if isinstance(v, int) and not isinstance(v, bool)]
     for kind, form in _MOMENTS:
-        around = Surroundings(directory, date(2026, 1, 1), lambda rule: None)
+        around = Surroundings(directory, TRIED_ON, lambda rule: None)
         by = _transformation(kind, form)
         if most(lambda v, by=by, around=around: _reads(by, v, around), filled):
             column.kind, column.form = kind, form
@@ -132,7 +135,7 @@ def _column(name: str, values: list[Any], directory: DirectoryFolder) -> Column:
         column.kind = "amount"
     elif most(lambda v: True, numbers) or most(lambda t: bool(_DIGITS.match(t)), texts):
         column.kind = "count"
-    elif most(lambda t: bool(directory.by_name(t, date.today())), texts):  # noqa: DTZ011
+    elif most(lambda t: bool(directory.by_name(t, TRIED_ON)), texts):
         column.kind = "place_name"
     else:
         column.kind = _kind_of_text(column)

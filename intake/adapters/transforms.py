@@ -106,7 +106,7 @@ def _moment(text: str, form: str) -> datetime:
     if not "".join(parts).isdigit() or any(text[at] != mark for at, mark in _marks_of(form)):
         raise CellFault("not_a_date")
     try:
-        return datetime(*map(int, parts), tzinfo=SHANGHAI)  # type: ignore[arg-type]  # in order
+        return datetime(*map(int, parts), tzinfo=SHANGHAI)  # type: ignore[arg-type, misc]
     except ValueError:
         raise CellFault("not_a_date") from None
 
