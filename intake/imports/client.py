@@ -145,7 +145,7 @@ def _line(row: dict[str, Any]) -> str:
     lines = [f"row {row['row']} (line {row['line']})  {row['outcome']}  {number}"]
     for reason in row["reasons"]:
         where = reason["column"] or reason["pointer"] or "the row"
-        said = f"{reason['message_zh']} {reason['message']}"
+        said = " ".join(dict.fromkeys((reason["message_zh"], reason["message"])))
         lines.append(f"    {reason['level']}: {where}: {reason['rule']}: {said}")
     return "\n".join(lines)
 

@@ -154,13 +154,19 @@ async def cancel(uow: UnitOfWork, found: Any) -> None:
     uow.audit("import.cancelled", subject=str(found["import_id"]))
 
 
+_SHOWN: Final = (
+    "import_id", "state", "rows_read", "accepted", "warned", "repeated", "refused", "bytes_read",
+    "recorded_at", "started_at", "finished_at",
+)  # fmt: skip
+
+
 def view(found: Any) -> dict[str, Any]:
     """A run as it is shown."""
     layout = json.loads(found["layout"] or "{}")
     fault = found["fault"]
     kept = found["state"] in ENDED and found["wrapped_key"] is not None
     return {
-        **dict(found),
+        **{name: found[name] for name in _SHOWN},
         "mode": "dry_run" if found["dry"] else "run",
         "layout": layout.get("layout"),
         "layout_version": layout.get("version"),

@@ -24,7 +24,7 @@ def why(reasons: list[dict[str, Any]]) -> str:
     """What refuses a row, in one cell: column, rule, both sentences."""
     return "; ".join(
         f"{each['column'] or each['pointer'] or '整行 the row'}: {each['rule']}: "
-        f"{chinese().get(each['rule'], '')} {each['message']}"
+        f"{chinese().get(each['rule'], '')} {each['message']}".replace(":  ", ": ")
         for each in reasons
         if each["level"] == "refused"
     )

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from intake.imports.drop import look
+from intake.imports.schemas import ImportView
 from services.messaging.failpoints import Failed, arm, disarm
 from tests.intake.imports.world import court_rows, native, work_off
 from tests.intake.world import COURT, Intake
@@ -66,6 +67,7 @@ async def test_a_dropped_export_is_run_and_its_results_lie_beside_it(
     assert accepted[0]["case_number"].startswith("LD")
     assert accepted[0]["reference"].startswith("（2026）")
     assert "俞芳涛" not in json.dumps(lines, ensure_ascii=False)
+    assert set(last["summary"]) == set(ImportView.model_fields)
 
 
 @pytest.mark.parametrize(
