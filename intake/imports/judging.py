@@ -12,8 +12,11 @@ from pathlib import Path
 from typing import Any, Final
 from uuid import UUID
 
+import structlog
+
 from intake.adapters.conversion import Finding
 from intake.adapters.layout import Layout
+from intake.adapters.messages import message as adapter_message
 from intake.adapters.places import DirectoryFolder
 from intake.adapters.rows import Row
 from intake.adapters.trial import Trial
@@ -27,7 +30,9 @@ from intake.safety.rules import alerts_of_concerns
 from intake.vault import FileKeyProvider, Vault
 from services.directory import DirectoryCopy
 from services.errors import FieldError
+from services.messaging.handling import error_code, error_place
 
+log = structlog.get_logger(__name__)
 ORGANISATION: Final = "/source/organisation"
 
 
@@ -81,9 +86,19 @@ class Judge:
             self._layouts = {task.import_id: Layout.model_validate_json(task.layout)}
         layout = self._layouts[task.import_id]
         trial = Trial(layout, self.folder, task.now, self.directory)
-        return [self._one(task, trial, row) for row in rows]
+        return [self._guarded(task, trial, row) for row in rows]
 
-    def _one(self, task: Task, trial: Trial, row: Row) -> Judged:
+    def _guarded(self, task: Task, trial: Trial, row: Row) -> Judged:
+        try:
+            return self.one(task, trial, row)
+        except Exception as error:  # an edge: a fault of ours in one row must not stop the others
+            log.error("row not understood", code=error_code(error), place=error_place(error))
+            rule = "row_not_understood"
+            found = Finding("refused", None, rule, adapter_message(rule))
+            return Judged(row.number, row.line, True, [reason(found)])
+
+    def one(self, task: Task, trial: Trial, row: Row) -> Judged:
+        """What one row becomes."""
         seen = trial.examine(row)
         reasons = [reason(found) for found in seen.reasons]
         referral = seen.verdict.referral if seen.verdict else None

@@ -3,6 +3,7 @@
 import asyncio
 import multiprocessing
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from typing import TYPE_CHECKING, Any
 
 from intake.adapters.rows import Row
@@ -18,11 +19,11 @@ class Here:
     ahead = 1
 
     def __init__(self, runtime: "Runtime") -> None:
-        self._judge = Judge(runtime.directory.entries, runtime.settings.keys_dir)
+        self.judges = Judge(runtime.directory.entries, runtime.settings.keys_dir)
 
     async def judge(self, task: Task, rows: list[Row]) -> list[Judged]:
         """Every row of the batch, in order."""
-        return await asyncio.to_thread(self._judge.judge, task, rows)
+        return await asyncio.to_thread(self.judges.judge, task, rows)
 
 
 class Beside:
@@ -39,7 +40,11 @@ class Beside:
     async def judge(self, task: Task, rows: list[Row]) -> list[Judged]:
         """Every row of the batch, in order."""
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._current(), judge, task, rows)
+        try:
+            return await loop.run_in_executor(self._current(), judge, task, rows)
+        except BrokenProcessPool:
+            self.close()  # one of them was killed: the next batch is given to new ones
+            raise
 
     def _current(self) -> ProcessPoolExecutor:
         directory = self._runtime.directory

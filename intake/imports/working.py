@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Final, Protocol, cast
 from uuid import UUID
 
 import asyncpg
+import structlog
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from intake.adapters.conversion import Finding
@@ -37,17 +38,22 @@ from intake.keys import keys_of
 from intake.matters.record import registered
 from intake.serials import SerialBlocks
 from services.clock import SHANGHAI
-from services.errors import Conflict, ReferenceInUse, Refused
+from services.errors import Conflict, Forbidden, Invalid, ReferenceInUse, Refused
 from services.messaging.failpoints import failpoint
+from services.messaging.handling import error_code, error_place, is_transient
 from services.unit_of_work import Actor, UnitOfWork
 
 if TYPE_CHECKING:
     from services.runtime import Runtime
 
+log = structlog.get_logger(__name__)
 REFUSAL_TABLE: Final = "import_refusal"
 SERIALS: Final = 200
+TRIES: Final = 5
 # What the database says of a value that it cannot hold; and an event beyond its size.
-UNSTORABLE: Final = (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError, Conflict)
+UNSTORABLE: Final = (
+    asyncpg.DataError, asyncpg.IntegrityConstraintViolationError, Conflict, Forbidden, Invalid,
+)  # fmt: skip
 
 
 class Judges(Protocol):
@@ -109,6 +115,7 @@ class Importer:
         self.keep = timedelta(hours=settings.import_keep_hours)
         self.serials = SerialBlocks(settings.database_url.get_secret_value(), SERIALS)
         self.brake = Brake(runtime)
+        self._failed: dict[UUID, tuple[int, int]] = {}
 
     async def close(self) -> None:
         """Give the connection for serials back."""
@@ -122,9 +129,28 @@ class Importer:
                 self.runtime.pool, self.runtime.instance, self.runtime.clock.now()
             )
         ) is not None:
-            await self._work(import_id)
+            try:
+                await self._work(import_id)
+            except Exception as error:
+                # An edge: what fails again and again at one place must not hold up the others.
+                if is_transient(error) or not await self._given_up(import_id):
+                    raise
+                log.error("import given up", code=error_code(error), place=error_place(error))
             done += 1
         return done
+
+    async def _given_up(self, import_id: UUID) -> bool:
+        """Count a failure without a step forward since the last; the fifth ends the run."""
+        found = await repository.run(self.runtime.pool, import_id)
+        if found is None:
+            return True
+        place, times = self._failed.get(import_id, (-1, 0))
+        times = times + 1 if place == found["rows_read"] else 1
+        self._failed[import_id] = (found["rows_read"], times)
+        if times < TRIES:
+            return False
+        await self._end(import_id, "failed", FileError("row_not_understood"))
+        return True
 
     async def _work(self, import_id: UUID) -> None:
         found = await repository.run(self.runtime.pool, import_id)

@@ -40,7 +40,7 @@ async def importing(intake: Intake) -> AsyncIterator[asyncio.subprocess.Process]
 
 async def until(intake: Intake, import_id: str, rows: int) -> int:
     """Wait until so many rows are counted."""
-    async with asyncio.timeout(120):
+    async with asyncio.timeout(200):
         while True:
             found = await shown(intake, import_id)
             if found["rows_read"] >= rows:

@@ -8,7 +8,12 @@ from typing import Any
 import asyncpg
 import pytest
 
+from intake.adapters.rows import Row
+from intake.adapters.trial import Trial
 from intake.imports.files import PART_BYTES
+from intake.imports.judging import Judge, Judged, Task
+from intake.imports.pool import Here
+from intake.imports.working import Importer
 from services.messaging.failpoints import Failed, arm, disarm
 from tests.intake.adapters import LAYOUTS, expected, export, outcomes
 from tests.intake.imports.world import (
@@ -361,3 +366,53 @@ async def test_own_layouts_are_checked_whole_versioned_and_go_before_shipped_one
     assert (theirs["version"], theirs["own"]) == (1, False)
     done = await imported(intake, court_rows(1))
     assert (done["layout_version"], done["accepted"]) == (2, 1)
+
+
+class _Stumbling(Judge):
+    """Judges that fail on one row, as a fault of ours would."""
+
+    def one(self, task: Task, trial: Trial, row: Row) -> Judged:
+        if row.number == 2:
+            raise KeyError("362330198205050090")
+        return super().one(task, trial, row)
+
+
+class _Never(Here):
+    """Judges that never answer."""
+
+    async def judge(self, task: Task, rows: list[Row]) -> list[Judged]:
+        raise RuntimeError("not today")
+
+
+async def test_a_fault_of_ours_in_one_row_refuses_that_row_alone(
+    intake: Intake, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import_id = (await upload(intake, court_rows(3), mode="run")).json()["import_id"]
+    judges = Here(intake.runtime)
+    judges.judges = _Stumbling(intake.runtime.directory.entries, intake.runtime.settings.keys_dir)
+    working = Importer(intake.runtime, judges)
+
+    await working.work_off()
+
+    await working.close()
+    rows = await rows_of(intake, import_id)
+    assert [row["outcome"] for row in rows] == ["accepted", "refused", "accepted"]
+    assert [reason["rule"] for reason in rows[1]["reasons"]] == ["row_not_understood"]
+    assert "362330198205050090" not in capsys.readouterr().out
+
+
+async def test_an_import_that_fails_again_and_again_is_ended_and_the_next_one_is_done(
+    intake: Intake,
+) -> None:
+    import_id = (await upload(intake, court_rows(1), mode="run")).json()["import_id"]
+    working = Importer(intake.runtime, _Never(intake.runtime))
+    for _ in range(4):
+        with pytest.raises(RuntimeError):
+            await working.work_off()
+
+    await working.work_off()
+
+    await working.close()
+    found = await shown(intake, import_id)
+    assert (found["state"], found["fault"]["rule"]) == ("failed", "row_not_understood")
+    assert (await imported(intake, court_rows(1)))["accepted"] == 1
