@@ -21,6 +21,7 @@ from intake.incidents.endpoints import router as incidents
 from intake.keys import publish_keys
 from intake.matters.endpoints import router as matters
 from intake.matters.handlers import deliver
+from intake.matters.repository import undelivered
 from intake.notices.endpoints import router as notices
 from intake.parties.endpoints import router as parties
 from intake.places.endpoints import router as places
@@ -55,6 +56,7 @@ async def doctor(runtime: "Runtime") -> list[str]:
     ) as uow:  # row-level security hides the vault else
         wrongs = await repository.wrongs(uow.db)
         wrongs["alert_unheard"] = await safety.unheard_alerts(uow.db, seconds=ALERT_HEARD_SECONDS)
+        wrongs["matter_without_organ"] = await undelivered(uow.db)
     return [
         f"{count} x {name.replace('_', ' ')}: {_ADVICE[name]}"
         for name, count in wrongs.items()
@@ -69,6 +71,7 @@ _ADVICE = {
     " whether the directory has police for the place",
     "open_without_clock": "routing may be behind or parked; look at `liandiao lag`, `parked list`",
     "round_differs": "the file and the stream disagree about the round; restore intake's database",
+    "matter_without_organ": "give an organisation the role discipline (or convenor) for the place",
     "party_without_vault": "a party has no vault row; restore intake's database",
 }
 

@@ -27,6 +27,7 @@ _STATE: Final[dict[str, tuple[str, str]]] = {
     "turn heard": ("intake", "SELECT case_id::text AS key, * FROM assignment t ORDER BY t.case_id"),
     "deadline": ("intake", "SELECT case_id::text AS key, * FROM deadline t ORDER BY t.case_id"),
     "party": ("intake", "SELECT case_id::text AS key, * FROM party t ORDER BY t.case_id"),
+    "supplement": ("intake", "SELECT case_id::text AS key, * FROM supplement t ORDER BY t.case_id"),
     "holding": ("intake", "SELECT case_id::text AS key, * FROM holding t ORDER BY t.case_id, id"),
     "join": (
         "intake",
@@ -199,6 +200,12 @@ def _joins(life: Life, rows: Rows) -> Iterator[Difference]:
             yield "intake", f"the case is the {there[id_]} one of join {id_}, not by its events"
 
 
+def _supplements(life: Life, rows: Rows) -> Iterator[Difference]:
+    there = {str(row["supplement_id"]) for row in rows["supplement"]}
+    if there != life.supplements:
+        yield "intake", f"{len(there)} supplements, the events say {len(life.supplements)}"
+
+
 def _turns(life: Life, rows: Rows) -> Iterator[Difference]:
     items = {str(row["assignment_id"]): row for row in rows["item"]}
     turns = {str(row["id"]): row for row in rows["turn"]}
@@ -338,6 +345,7 @@ _COMPARISONS: Final[tuple[Callable[[Life, Rows], Iterator[Difference]], ...]] = 
     _rounds,
     _parties,
     _joins,
+    _supplements,
     _turns,
     _mediations,
     _work,

@@ -66,6 +66,7 @@ class Life:
     outcome: str | None = None
     corrected: bool = False
     left: set[str] = field(default_factory=set)
+    supplements: set[str] = field(default_factory=set)
     turns: dict[str, Turn] = field(default_factory=dict)
     holders: list[str] = field(default_factory=list)
     mediators: dict[str, str] = field(default_factory=dict)
@@ -136,6 +137,11 @@ def _lane_changed(life: Life, said: Said) -> None:
 def _party_left(life: Life, said: Said) -> None:
     life.once(said, f"party {said.data['party_id']} left in episode {said.episode}")
     life.left.add(said.data["party_id"])
+
+
+def _supplemented(life: Life, said: Said) -> None:
+    life.once(said, f"supplement {said.data['supplement_id']}")
+    life.supplements.add(said.data["supplement_id"])
 
 
 def _corrected(life: Life, said: Said) -> None:
@@ -300,6 +306,7 @@ _STEPS: Final[Mapping[str, Any]] = {
     "case.lane-changed.v1": _lane_changed,
     "case.corrected.v1": _corrected,
     "party.left.v1": _party_left,
+    "supplement.received.v1": _supplemented,
     "case.closed.v1": _closed,
     "case.reopened.v1": _reopened,
     "case.joined.v1": _cases_joined,

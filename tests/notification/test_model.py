@@ -2,6 +2,7 @@ from dataclasses import replace
 
 from notification.model import CaseCopy, fold, snapshot
 from services.events import intake, mediation, routing
+from services.events.envelope import Party
 from services.ids import new_id
 from tests.notification.builders import (
     ANNA,
@@ -152,3 +153,16 @@ def test_an_undecided_case_is_held_by_whom_routing_names() -> None:
     copy = _copy_after(a_registration(case_id), undecided)
 
     assert (copy.state, copy.holder) == ("undecided", COURT)
+
+
+def test_a_party_that_was_named_only_later_is_told_like_the_others_once() -> None:
+    case_id, late = new_id(), new_id()
+    added = Party(party_id=late, role="respondent", kind="person")
+    naming = intake.PartyChanged(
+        case_id=case_id, party_id=late, changed=("added",), added=added, changed_at=AT
+    )
+
+    copy = _copy_after(a_registration(case_id), naming, naming)
+
+    assert copy.party_ids.count(str(late)) == 1
+    assert str(late) in copy.present

@@ -6,7 +6,14 @@ import asyncpg
 import pytest
 
 from routing.wiring import ROUTING
-from services.events.intake import CaseCorrected, CaseReopened, PartyLeft, ReferralReceived
+from services.events.envelope import Party
+from services.events.intake import (
+    CaseCorrected,
+    CaseReopened,
+    PartyChanged,
+    PartyLeft,
+    ReferralReceived,
+)
 from services.events.mediation import AgreementEffective, AssignmentEnded
 from services.ids import new_id
 from tests.routing.world import (
@@ -100,6 +107,24 @@ async def test_who_is_asked_next_is_told_of_those_who_have_not_left(world: World
     told = [party["party_id"] for party in (await world.turn(case))["parties"]]
     # The last of a side is kept: its leaving ends the case, which is not routing's to say.
     assert told == [str(parties[1]["party_id"]), str(parties[2]["party_id"])]
+
+
+async def test_who_is_asked_next_is_told_of_a_party_that_was_named_later(world: World) -> None:
+    case = await world.registered()
+    late = Party(party_id=new_id(), role="third_party", kind="person")
+    naming = PartyChanged(
+        case_id=case.case_id,
+        party_id=late.party_id,
+        changed=("added",),
+        added=late,
+        changed_at=await world.now(),
+    )
+    await world.hear(case, "intake", naming)
+
+    await world.give_back(case)
+
+    told = [party["party_id"] for party in (await world.turn(case))["parties"]]
+    assert told.count(str(late.party_id)) == 1
 
 
 async def test_a_returned_case_goes_to_the_county_centre(world: World) -> None:

@@ -1,10 +1,18 @@
 """Refusals on record: receipt, ground, citation, where to go, until when; and their review."""
 
+import json
 from typing import Any
 
+import orjson
 import pytest
 
+from intake import sealing
+from intake.keys import keys_of
 from intake.model import Referral
+from services.ids import new_id
+from services.messaging.commands import CommandConsumer, read_command
+from services.messaging.kafka import Incoming
+from services.messaging.transaction import transaction
 from tests.intake.world import COURT, Intake, bearer, referral, sample, token
 
 pytestmark = pytest.mark.postgres
@@ -267,3 +275,41 @@ def test_a_referral_is_judged_on_the_day_it_was_received() -> None:
     assert found[0] is not None
     assert found[0].code == "gate_f_12"
     assert found[1] is None
+
+
+async def test_a_refused_command_is_on_record_and_its_answer_holds_no_secret(
+    intake: Intake,
+) -> None:
+    """checklist 1.1, 1.4: by the stream as by REST"""
+    runtime, name = intake.runtime, "o-court-stream"
+    entry = {"organisations": [COURT], "scopes": ["referral:write"], "active": True}
+    runtime.directory.put(f"connection:{name}", 1, entry)
+    document = barred("R-stream")
+    key = keys_of(runtime).sealing.public()[-1]
+    data = {
+        "organisation": COURT,
+        "reference": "R-stream",
+        "sealed": sealing.seal(json.dumps(document).encode(), key),
+    }
+    headers = [
+        ("ce_id", str(new_id())),
+        ("ce_type", "liandiao.referral.submit.v1"),
+        ("ce_specversion", "1.0"),
+    ]
+    record = Incoming(f"agency.{name}.in", 0, 0, None, headers, orjson.dumps(data))
+    consumer = CommandConsumer(runtime)
+
+    async with transaction(runtime) as (db, now):
+        await consumer._effect(db, record, read_command(record), now)
+
+    row = await runtime.pool.fetchrow("SELECT * FROM refusal")
+    sent = json.loads(
+        await runtime.pool.fetchval(
+            "SELECT data FROM outbox WHERE type = 'liandiao.command.answered.v1'"
+        )
+    )
+    receipt = await intake.get(f"/v1/refusals/{row['refusal_id']}/receipt", COURT, *DESK)
+    assert sent["outcome"] == "rejected"
+    assert sent["problem"]["code"] == "refused"
+    assert sent["problem"]["refusal"]["number"] == row["number"]
+    assert receipt.json()["secret"] not in str(sent)
