@@ -15,7 +15,7 @@ from services.ids import new_id
 from services.unit_of_work import UnitOfWork
 
 
-def tracking_url(uow: UnitOfWork, number: str) -> str:
+def follow_url(uow: UnitOfWork, number: str) -> str:
     """Where the party follows the case: the page's address with the number, never the secret."""
     settings = uow.runtime.settings
     base = getattr(settings, "public_url", "") or settings.intake_url
@@ -39,7 +39,7 @@ def paper(uow: UnitOfWork, row: Any, *, secret: str | None) -> dict[str, Any]:
         "request_made_at": row["request_made_at"],
         "received_at": row["received_at"],
         "registered_at": row["registered_at"],
-        "tracking_url": tracking_url(uow, row["case_number"]),
+        "follow_url": follow_url(uow, row["case_number"]),
         "rights": words.rights(row["lane"]),
     }
 

@@ -18,12 +18,12 @@ def shown(instant: datetime | None) -> str | None:
 async def receipt_pdf(paper: dict[str, Any]) -> bytes:
     """The same bytes for the same receipt (PDF/A-2b, one page)."""
     data = {
-        **{name: paper[name] for name in ("number", "secret", "role", "lane", "tracking_url")},
+        **{name: paper[name] for name in ("number", "secret", "role", "lane", "follow_url")},
         "received_by": paper["received_by"],
         "request_made_at": shown(paper["request_made_at"]),
         "received_at": shown(paper["received_at"]),
         "registered_at": shown(paper["registered_at"]),
         "rights": paper["rights"],
-        "qr": qr_svg(paper["tracking_url"]),
+        "qr": qr_svg(paper["follow_url"]),
     }
     return await pdf(TEMPLATE, data, made_at=paper["registered_at"])

@@ -111,7 +111,7 @@ class ReceiptPaper(BaseModel):
     request_made_at: Instant | None
     received_at: Instant
     registered_at: Instant
-    tracking_url: str
+    follow_url: str
     rights: list[Remedy]
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import pytest
 import pytest_asyncio
 
+from intake.attachments import model as attachments
 from tests.access.installation import KINDS, Installation, an_installation
 from tests.access.scenes import Maker, Scene
 from tests.fixtures.servers import PostgresServer
@@ -25,6 +26,8 @@ async def place(
     postgres_server: PostgresServer, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[Place]:
     """Four services and two cases of every kind."""
+    # Links outlive the matrix, however slow the machine: they are made with the scenes.
+    attachments.site()["link_seconds"] = 86_400
     async with an_installation(postgres_server, tmp_path_factory.mktemp("access")) as it:
         maker = Maker(it)
         open_ = {kind: await maker.open_scene(kind) for kind in KINDS}

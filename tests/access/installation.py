@@ -304,6 +304,7 @@ async def an_installation(
                         "clients_file": clients,
                         "samples_dir": samples,
                         "spool_dir": folder / "spool",
+                        "files_dir": folder / "files",
                         "requests_per_second": 1_000_000,
                         "test_installation": True,
                         "client_id": f"svc-{name}",

@@ -1,5 +1,6 @@
 """One request per operation, about one scene: what the matrix sends in every standing."""
 
+import base64
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -83,6 +84,25 @@ def _layout() -> Any:
     return json.loads(file.read_text("utf-8"))
 
 
+SEEN = {"document_seen": "resident_id_card"}
+
+
+def _at_desk(it: About) -> dict[str, str]:
+    return {"party_id": it["party_id"], **SEEN}
+
+
+def _announce(path: str) -> Callable[[About], Asked]:
+    name = base64.b64encode(b"a.txt").decode()
+    head = {"Upload-Length": "4", "Upload-Metadata": f"filename {name}"}
+    return lambda it: Asked(path.format_map(it), None, headers=head)
+
+
+def _part(path: str) -> Callable[[About], Asked]:
+    """At a place where the upload does not stand: who may go on with it is told so."""
+    head = {"Content-Type": "application/offset+octet-stream", "Upload-Offset": "999999"}
+    return lambda it: Asked(path.format_map(it), None, headers=head)
+
+
 STALE = 999_999  # a version nobody has: who may act is told that it is stale, and nothing changes
 
 REQUESTS: dict[str, Callable[[About], Asked]] = {
@@ -92,7 +112,7 @@ REQUESTS: dict[str, Callable[[About], Asked]] = {
     "GET /v1/referrals/{referral_id}": _get("/v1/referrals/{referral_id}", purpose="handling"),
     "GET /v1/referrals/{referral_id}/receipt": _get("/v1/referrals/{referral_id}/receipt"),
     "POST /v1/referrals/{referral_id}/receipts": _post(
-        "/v1/referrals/{referral_id}/receipts", {"party_ref": "p1"}
+        "/v1/referrals/{referral_id}/receipts", {"party_ref": "p1", **SEEN}
     ),
     "POST /v1/referrals/{referral_id}/corrections": _post(
         "/v1/referrals/{referral_id}/corrections",
@@ -295,6 +315,64 @@ REQUESTS: dict[str, Callable[[About], Asked]] = {
         headers={"Acted-By": "s-2"},
     ),
     "GET /v1/dispute-types": _get("/v1/dispute-types"),
+    # receipts in use
+    "GET /v1/referrals/{referral_id}/receipts/{party_ref}": _get(
+        "/v1/referrals/{referral_id}/receipts/p1"
+    ),
+    "POST /v1/cases/{case_id}/receipts": _post("/v1/cases/{case_id}/receipts", _at_desk),
+    "POST /v1/cases/{case_id}/receipt-unlocks": _post(
+        "/v1/cases/{case_id}/receipt-unlocks", _at_desk
+    ),
+    "POST /v1/cases/{case_id}/representative-receipts": _post(
+        "/v1/cases/{case_id}/representative-receipts", _at_desk
+    ),
+    "POST /v1/cases/{case_id}/representative-receipts/{receipt_id}/revocations": _post(
+        "/v1/cases/{case_id}/representative-receipts/{receipt_id}/revocations"
+    ),
+    "GET /v1/party/receipt": _get("/v1/party/receipt"),
+    "GET /v1/party/representative-receipts": _get("/v1/party/representative-receipts"),
+    "POST /v1/party/representative-receipts": _post("/v1/party/representative-receipts"),
+    "POST /v1/party/representative-receipts/{receipt_id}/revocations": _post(
+        "/v1/party/representative-receipts/{receipt_id}/revocations"
+    ),
+    # papers
+    "POST /v1/cases/{case_id}/attachments": _announce("/v1/cases/{case_id}/attachments"),
+    "GET /v1/cases/{case_id}/attachments": _get("/v1/cases/{case_id}/attachments"),
+    "GET /v1/attachments/{attachment_id}": _get("/v1/attachments/{attachment_id}"),
+    "PATCH /v1/attachments/{attachment_id}": _part("/v1/attachments/{attachment_id}"),
+    "POST /v1/attachments/{attachment_id}/downloads": _post(
+        "/v1/attachments/{attachment_id}/downloads", {"purpose": "handling"}
+    ),
+    "GET /v1/attachments/downloads/{link}": _get("/v1/attachments/downloads/{paper_link}"),
+    "POST /v1/attachments/{attachment_id}/shares": _post(
+        "/v1/attachments/{attachment_id}/shares",
+        {"organisation": "330681-PS-0003", "basis": "个人信息保护法 13"},
+    ),
+    "POST /v1/attachments/{attachment_id}/shares/{organisation}/withdrawals": _post(
+        "/v1/attachments/{attachment_id}/shares/330681-PS-0003/withdrawals"
+    ),
+    "POST /v1/party/attachments": _announce("/v1/party/attachments"),
+    "GET /v1/party/attachments": _get("/v1/party/attachments"),
+    "GET /v1/party/attachments/{attachment_id}": _get("/v1/party/attachments/{own_paper_id}"),
+    "PATCH /v1/party/attachments/{attachment_id}": _part("/v1/party/attachments/{own_paper_id}"),
+    "POST /v1/party/attachments/{attachment_id}/downloads": _post(
+        "/v1/party/attachments/{own_paper_id}/downloads"
+    ),
+    "GET /v1/party/attachments/downloads/{link}": _get(
+        "/v1/party/attachments/downloads/{own_paper_link}"
+    ),
+    "POST /v1/party/attachments/{attachment_id}/shares": _post(
+        "/v1/party/attachments/{own_paper_id}/shares", {"organisation": "330681-PS-0003"}
+    ),
+    "POST /v1/party/attachments/{attachment_id}/shares/{organisation}/withdrawals": _post(
+        "/v1/party/attachments/{own_paper_id}/shares/330681-PS-0003/withdrawals"
+    ),
+    # copies of the file
+    "POST /v1/cases/{case_id}/exports": _post(
+        "/v1/cases/{case_id}/exports", {"purpose": "handling", "format": "bundle"}
+    ),
+    "GET /v1/exports/{export_id}": _get("/v1/exports/{export_id}"),
+    "GET /v1/exports/downloads/{link}": _get("/v1/exports/downloads/{export_link}"),
     "GET /v1/sealing-keys": _get("/v1/sealing-keys"),
     "GET /v1/cases/{case_id}/party-sheet": lambda it: Asked(
         f"/v1/cases/{it['case_id']}/party-sheet", params={"assignment_id": it["assignment_id"]}

@@ -108,6 +108,7 @@ class Maker:
         await self.beside(scene)
         await self.it.settle()
         await self.protect(scene)
+        await self.hand_in(scene)
         return scene
 
     async def beside(self, scene: Scene) -> None:
@@ -211,6 +212,53 @@ class Maker:
         )
         scene.ids["sharing_id"] = shared["consent_id"]
         await it.settle()
+
+    async def hand_in(self, scene: Scene) -> None:
+        """Sender and party hand a paper in; the sender shares it and has the file copied."""
+        head, where = self.it.of(scene.sender), f"/v1/cases/{scene.ids['case_id']}"
+        uploads = {
+            "attachment_id": (head, f"{where}/attachments", "/v1/attachments"),
+            "own_paper_id": (
+                scene.party_token,
+                "/v1/party/attachments",
+                "/v1/party/attachments",
+            ),
+        }
+        for name, (giver, path, base) in uploads.items():
+            sent = {**giver, "Upload-Length": "4", "Upload-Metadata": "filename YS50eHQ="}
+            paper = await self.it.ok("intake", "POST", path, headers=sent)
+            scene.ids[name] = paper["attachment_id"]
+            part = {"Content-Type": "application/offset+octet-stream", "Upload-Offset": "0"}
+            taken = await self.it.http["intake"].patch(
+                f"{base}/{paper['attachment_id']}", content=b"text", headers={**giver, **part}
+            )
+            assert taken.status_code == 204, taken.text
+        wanted = {"purpose": "handling", "format": "bundle"}
+        export = await self.it.ok("intake", "POST", f"{where}/exports", wanted, headers=head)
+        scene.ids["export_id"] = export["export_id"]
+        await self.it.settle()
+        for name, (giver, _, base) in uploads.items():
+            paper = f"{base}/{scene.ids[name]}"
+            body = {"purpose": "handling"} if giver is head else {}
+            opened = await self.it.ok("intake", "POST", f"{paper}/downloads", body, headers=giver)
+            link = "paper_link" if giver is head else "own_paper_link"
+            scene.ids[link] = opened["url"].rsplit("/", 1)[1]
+            share = {"organisation": "330681-PS-0003"}
+            if giver is head:
+                share["basis"] = "个人信息保护法 13"
+            await self.it.ok("intake", "POST", f"{paper}/shares", share, headers=giver)
+        ready = await self.it.ok(
+            "intake", "GET", f"/v1/exports/{export['export_id']}", headers=head
+        )
+        scene.ids["export_link"] = ready["url"].rsplit("/", 1)[1]
+        given = await self.it.ok(
+            "intake",
+            "POST",
+            f"{where}/representative-receipts",
+            {"party_id": scene.ids["party_id"], "document_seen": "mandate"},
+            headers=head,
+        )
+        scene.ids["receipt_id"] = given["receipt_id"]
 
     async def offer(self, scene: Scene) -> None:
         """The coordinator sends the case to the scene's handler."""

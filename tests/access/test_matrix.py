@@ -148,7 +148,7 @@ def outcome(asked: Asked, answer: httpx.Response) -> str:
         if answer.status_code != 200:
             return f"{answer.status_code} of a list"
         return "pass" if asked.shows in answer.text else "empty"
-    if answer.status_code in (200, 201, 409, 412):
+    if answer.status_code in (200, 201, 202, 409, 412):
         return "pass"
     return f"{answer.status_code} {answer.text}"
 

@@ -34,8 +34,8 @@ async def test_a_receipt_is_printed_in_both_languages_and_its_qr_code_holds_no_s
     again = await intake.get(f"{path}?form=pdf")
 
     assert (data["number"], data["secret"]) == (given["number"], given["secret"])
-    assert data["tracking_url"].endswith(f"/track/{given['number']}")
-    assert given["secret"] not in data["tracking_url"]
+    assert data["follow_url"].endswith(f"/track/{given['number']}")
+    assert given["secret"] not in data["follow_url"]
     assert data["request_made_at"] == done["request_made_at"]
     assert first.headers["content-type"] == "application/pdf"
     assert first.content == again.content
