@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from services.runtime import Runtime
 
 log = structlog.get_logger(__name__)
-AT_ONCE: Final = 20
+AT_ONCE: Final = 10
 JOINED: Final = "joined"
 ITSELF: Final = "a case is compared with another one"
 TELL_JOINED: Final = "tell-joined"

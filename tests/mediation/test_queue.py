@@ -293,7 +293,7 @@ async def test_the_turn_of_an_agreed_case_is_not_taken_back_and_completes(world:
 async def test_a_case_that_is_joined_to_another_rests(
     world: World, side: Literal["joined", "surviving"], state: str
 ) -> None:
-    """Checklist 1.13: the turn at the joined file is taken back, at the surviving one it goes on."""
+    """Checklist 1.13: the joined file's turn is taken back, the surviving one's goes on."""
     case = await world.appointed()
     if side == "joined":
         closed = CaseClosed(case_id=case.case_id, outcome="joined", closed_at=world.now)
