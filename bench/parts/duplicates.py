@@ -25,6 +25,7 @@ from services.clock import SHANGHAI
 SEED = 7
 FIRST = 5
 CLIENTS = 8
+TRIES = 30
 LOOKUPS = 500
 # A copy of the whole set in a county of its own: every key, id and number is another, and inside
 # the copy everything hangs together as in the set. So each look-up meets as many as it really does.
@@ -128,14 +129,7 @@ async def _sent(bench: Run, everything: list[Labelled]) -> list[UUID]:
         for place, each in waiting:
             source = each.document["source"]["organisation"]
             token = await asyncio.to_thread(bench.token, source)
-            answer = await http.post(
-                f"{address}/v1/referrals",
-                content=orjson.dumps(each.document),
-                headers={
-                    "Authorization": f"Bearer {token}",
-                    "Content-Type": "application/json",
-                },
-            )
+            answer = await _post(http, f"{address}/v1/referrals", token, each.document)
             if answer.status_code != 201:
                 raise RuntimeError(f"{answer.status_code} {answer.text[:300]}")
             found[place] = UUID(answer.json()["case_id"])
@@ -143,6 +137,22 @@ async def _sent(bench: Run, everything: list[Labelled]) -> list[UUID]:
     async with httpx.AsyncClient(trust_env=False, timeout=60) as http:
         await asyncio.gather(*(client(http) for _ in range(CLIENTS)))
     return [case for case in found if case is not None]
+
+
+async def _post(
+    http: httpx.AsyncClient, url: str, token: str, document: dict[str, Any]
+) -> httpx.Response:
+    """One referral; sent again when the connection broke, which changes nothing."""
+    for _ in range(TRIES):
+        try:
+            return await http.post(
+                url,
+                content=orjson.dumps(document),
+                headers={"Authorization": f"Bearer {token}", "Content-Type": "application/json"},
+            )
+        except httpx.TransportError:
+            await asyncio.sleep(1)
+    raise RuntimeError("intake does not answer")
 
 
 async def _forget_waiting(url: str) -> None:
