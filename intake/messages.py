@@ -66,7 +66,6 @@ MESSAGES: Final[dict[str, str]] = {
     "received_at_in_future": "The matter is said to have been received later than now.",
     "case_number_format": "This is no number of ours. 不是本平台的案件编号。",
     "not_whole": "It must be wholly known to be searched for. 须提供完整信息方可查询。",
-    "join_with_itself": "A case is joined with another one. 案件不能与自身合并。",
     "person_needed": "A person decides this: name the member of staff in Acted-By."
     " 此事须由工作人员决定，请在 Acted-By 中写明。",
     "request_after_receipt": "The request is said to have been made after it was received.",

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from bench.parts import (
+    duplicates,
     importing,
     latency,
     posting,
@@ -30,6 +31,7 @@ PARTS: Final[Mapping[str, Part]] = {
     "backlog": streaming.backlog,
     "reads": reading.reads,
     "imports": importing.imports,
+    "duplicates": duplicates.duplicates,
     "soak": soaking.soak,
 }
 # Too long for every run; by name only.

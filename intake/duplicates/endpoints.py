@@ -83,7 +83,7 @@ def _shown(row: Any) -> dict[str, Any]:
     "/v1/cases/{case_id}/duplicates/dismissals",
     status_code=201,
     response_model=schemas.DismissalView,
-    responses=problems(*_WRITES),
+    responses=problems(Conflict, *_WRITES),
     summary="Say that two files are two disputes",
 )
 async def dismiss_duplicate(

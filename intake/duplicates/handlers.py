@@ -25,8 +25,9 @@ if TYPE_CHECKING:
     from services.runtime import Runtime
 
 log = structlog.get_logger(__name__)
-AT_ONCE: Final = 20
+AT_ONCE: Final = 10
 JOINED: Final = "joined"
+ITSELF: Final = "a case is compared with another one"
 TELL_JOINED: Final = "tell-joined"
 
 
@@ -93,10 +94,13 @@ async def handled_elsewhere(uow: UnitOfWork, scope: AgencyScope, case_id: UUID) 
 async def dismiss(
     uow: UnitOfWork, scope: AgencyScope, case_id: UUID, other_case_id: UUID, reason: str
 ) -> None:
-    """A person says that two files are two disputes. Raises ``NotFound``, ``Invalid``."""
+    """A person says that two files are two disputes. Raises ``NotFound``, ``Conflict`` for the
+    same file twice, ``Invalid`` without a person who decides."""
     for each in (case_id, other_case_id):
         await scope.require(uow, each, roles=SEES)
     _by_a_person(uow)
+    if case_id == other_case_id:
+        raise Conflict(ITSELF)
     if not await repository.dismiss(uow, case_id, other_case_id, scope.organisation, reason):
         raise NotFound()
     uow.audit(
@@ -125,7 +129,7 @@ async def join_cases(
         await scope.require(uow, case_id, roles=SEES)
     _by_a_person(uow)
     if surviving == joined:
-        raise Invalid(errors=[fault("/other_case_id", "join_with_itself")])
+        raise Conflict(ITSELF)
     for case_id in sorted((surviving, joined)):
         await uow.lock_case(case_id)
     kept, resting = await case(uow, surviving), await case(uow, joined)

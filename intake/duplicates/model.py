@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from datetime import date, datetime
 from enum import IntEnum
+from functools import cached_property
 from typing import Any
 
 
@@ -71,6 +72,12 @@ class Traits:
     figures: frozenset[int]
     keys: frozenset[int]
     guarded: bool
+
+    @cached_property
+    def named_sides(self) -> frozenset[str]:
+        """Applicant and respondent, each when everybody on the side is known by the whole name."""
+        unknown = {person.role for person in self.people if person.name is None}
+        return frozenset({p.role for p in self.people} - unknown - {"third_party"})
 
 
 @dataclass(frozen=True)

@@ -68,6 +68,29 @@ async def put_traits(uow: UnitOfWork, case_id: UUID, traits: Traits) -> None:
     )
 
 
+async def forget(uow: UnitOfWork, case_id: UUID, *, compare_again: bool) -> None:
+    """Nothing of the case is compared or found by a party any more, nor are its pairs known.
+
+    ``compare_again``: what is left of the case takes its place in the queue.
+    """
+    await uow.db.execute(
+        """WITH keys AS (
+             DELETE FROM duplicate_key k USING duplicate_trait t
+             WHERE t.case_id = $1 AND k.case_id = $1 AND k.key = ANY(t.keys)
+           ), pairs AS (
+             DELETE FROM duplicate_pair WHERE case_id = $1 OR other_case_id = $1
+           ), again AS (
+             INSERT INTO duplicate_queue (referral_id, recorded_at)
+             SELECT referral_id, $3 FROM referral WHERE case_id = $1 AND $2
+             ON CONFLICT DO NOTHING
+           )
+           DELETE FROM duplicate_trait WHERE case_id = $1""",
+        case_id,
+        compare_again,
+        uow.now,
+    )
+
+
 # Of every key the newest cases alone: the work is bounded whatever there is (index only, by key).
 CANDIDATES: Final = """
 WITH found AS MATERIALIZED (

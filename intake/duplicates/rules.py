@@ -118,9 +118,11 @@ def _people(one: Traits, other: Traits) -> tuple[Counter[str], int, bool]:
         for b, right in enumerate(other.people)
         if (how := likeness(left, right)) is not None
     )
+    counts: Counter[str] = Counter()
+    if not found:
+        return counts, len(one.named_sides & other.named_sides), False
     used_a: set[int] = set()
     used_b: set[int] = set()
-    counts: Counter[str] = Counter()
     same_applicant = False
     for strength, a, b in found:
         if a in used_a or b in used_b:
@@ -135,17 +137,8 @@ def _people(one: Traits, other: Traits) -> tuple[Counter[str], int, bool]:
             and right.verified
             and left.role == right.role == "applicant"
         )
-    strangers = sum(
-        _named(one.people, used_a, role) and _named(other.people, used_b, role)
-        for role in ("applicant", "respondent")
-    )
-    return counts, strangers, same_applicant
-
-
-def _named(people: tuple[Person, ...], used: set[int], role: str) -> bool:
-    """Everybody of the side is known by name, and nobody of them was found on the other file."""
-    side = [n for n, person in enumerate(people) if person.role == role]
-    return bool(side) and not any(n in used or people[n].name is None for n in side)
+    met = {one.people[n].role for n in used_a} | {other.people[n].role for n in used_b}
+    return counts, len((one.named_sides & other.named_sides) - met), same_applicant
 
 
 # -- the whole ---------------------------------------------------------------------------------
@@ -156,7 +149,9 @@ class Telling:
 
     def __init__(self, everybody: Iterable[Traits]) -> None:
         files = list(everybody)
-        counts = Counter(word for each in files for word in each.words)
+        counts: Counter[int] = Counter()
+        for each in files:
+            counts.update(each.words)
         by_count = [0.0, *(math.log((len(files) + 1) / n) for n in range(1, len(files) + 1))]
         self._weight = {word: by_count[count] for word, count in counts.items()}
 

@@ -153,11 +153,14 @@ def _family(folded: str) -> str:
 
 
 def _name_parts(document: Mapping[str, Any]) -> Iterator[str]:
-    """Pairs of a person's name; half names have none, and bodies are found by their whole name."""
+    """Pairs of a person's name, and its first with its last character: one of three is left when
+    a letter is wrong. Half names have none, and bodies are found by their whole name."""
     for party in document["parties"]:
         folded, half = fold_name(party["name"])
         if party["kind"] == "person" and not half:
-            yield from pairs(f"^{folded}$")
+            yield from pairs(folded)
+            if len(folded) > 2:
+                yield f"{folded[0]}…{folded[-1]}"
 
 
 def _text(document: Mapping[str, Any]) -> str:
@@ -183,7 +186,7 @@ def _figures(text: str) -> Iterator[int]:
 
 
 def _largest(figures: set[int]) -> list[int]:
-    return sorted(figures, reverse=True)[:3]
+    return sorted(figures, reverse=True)[:2]
 
 
 def _days(text: str) -> Iterator[str]:

@@ -8,5 +8,7 @@ from services.service import Loop
 
 __all__ = ("JOBS", "LOOPS", "router")
 
-LOOPS: Final = (Loop("compare-referrals", compare_waiting, idle_seconds=0.3, gather_seconds=0.05),)
+# Behind live traffic: ten at a time, then others' turn; some thirty a second, and the nation's peak
+# is twenty-four. What a storm leaves is worked off afterwards.
+LOOPS: Final = (Loop("compare-referrals", compare_waiting, idle_seconds=0.3, gather_seconds=0.2),)
 JOBS: Final = {TELL_JOINED: tell_joined}

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
 from intake import repository as cases
+from intake.duplicates import repository as duplicates
 from intake.keys import Keys, keys_of
 from intake.messages import fault
 from intake.referral_document import TABLE as REFERRAL
@@ -110,6 +111,7 @@ async def _erase(uow: UnitOfWork, row: Any) -> None:
         removed += len(shredded)
         gone += shredded
     gone += await _referrals(uow, keys, case_id, None if row["party_id"] is None else people)
+    await duplicates.forget(uow, case_id, compare_again=row["party_id"] is not None)
     await repository.close_receipts(uow, ids)
     await repository.decide_erasure(uow, row["erasure_id"], "erased", None, ids)
     await repository.erased_at_service(uow, row["erasure_id"], "intake", removed, SERVICES)

@@ -6,6 +6,7 @@ from uuid import UUID
 from pydantic import Field
 
 from services.events.envelope import (
+    CaseNumber,
     Citation,
     Code,
     Event,
@@ -308,7 +309,7 @@ class CasesJoined(Event):
     join_id: UUID
     side: Literal["surviving", "joined"]
     other_case_id: UUID
-    other_case_number: str
+    other_case_number: CaseNumber
     holder: Code
     ground: Literal["same_dispute", "repeat"]
     decided_by: Code
@@ -328,7 +329,7 @@ class CasesSeparated(Event):
     join_id: UUID
     side: Literal["surviving", "joined"]
     other_case_id: UUID
-    other_case_number: str
+    other_case_number: CaseNumber
     reason: Slug
     decided_by: Code
     separated_at: Instant
@@ -346,7 +347,7 @@ class SurvivingCaseClosed(Event):
 
     join_id: UUID
     surviving_case_id: UUID
-    surviving_case_number: str
+    surviving_case_number: CaseNumber
     outcome: Slug
     closed_at: Instant
 

@@ -32,4 +32,6 @@ async def place(
         maker = Maker(it)
         open_ = {kind: await maker.open_scene(kind) for kind in KINDS}
         closed = {kind: await maker.closed_scene(kind) for kind in KINDS}
+        for kind in KINDS:
+            await maker.join(open_[kind], closed[kind])
         yield Place(it, open_, closed)

@@ -105,6 +105,8 @@ def _part(path: str) -> Callable[[About], Asked]:
 
 STALE = 999_999  # a version nobody has: who may act is told that it is stale, and nothing changes
 
+BY_STAFF = {"Acted-By": "staff-7"}  # what a person decides names the person
+
 REQUESTS: dict[str, Callable[[About], Asked]] = {
     # intake
     "POST /v1/referrals": _post("/v1/referrals", lambda it: it.scene.document),
@@ -217,6 +219,23 @@ REQUESTS: dict[str, Callable[[About], Asked]] = {
         "/v1/cases/{case_id}/lane-changes",
         {"to_lane": "pm", "ground": "reclassified"},
         version=STALE,
+    ),
+    "POST /v1/cases/searches": lambda it: Asked(
+        "/v1/cases/searches", {}, params={"limit": 200}, shows=it["case_id"]
+    ),
+    "GET /v1/cases/{case_id}/duplicates": _get("/v1/cases/{case_id}/duplicates"),
+    "POST /v1/cases/{case_id}/duplicates/dismissals": lambda it: Asked(
+        f"/v1/cases/{it['case_id']}/duplicates/dismissals",
+        {"other_case_id": it["case_id"], "reason": "no_sign"},
+        headers=BY_STAFF,
+    ),
+    "POST /v1/cases/{case_id}/joins": lambda it: Asked(
+        f"/v1/cases/{it['case_id']}/joins",
+        {"other_case_id": it["case_id"], "ground": "repeat"},
+        headers=BY_STAFF,
+    ),
+    "POST /v1/joins/{join_id}/undoings": lambda it: Asked(
+        f"/v1/joins/{it['join_id']}/undoings", {"reason": "joined_in_error"}, headers=BY_STAFF
     ),
     "POST /v1/cases/{case_id}/departures": _post(
         "/v1/cases/{case_id}/departures", {"party_ref": "p1"}

@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
+from intake.duplicates import repository as duplicates
 from intake.imports.pool import Here
 from intake.imports.working import Importer
 from mediation.confirmation import repository as confirmations
@@ -520,6 +521,24 @@ class Maker:
             {**refusal, "channel": "phone", "remedies_told": True},
         )
         await self.it.settle()
+
+    async def join(self, surviving: Scene, joined: Scene) -> None:
+        """A person once joined the two files of a kind."""
+        join_id = new_id()
+        async with self.it.runtimes["intake"].unit_of_work() as uow:
+            await duplicates.join(
+                uow,
+                {
+                    "join_id": join_id,
+                    "surviving_case_id": UUID(surviving.ids["case_id"]),
+                    "joined_case_id": UUID(joined.ids["case_id"]),
+                    "ground": "same_dispute",
+                    "decided_by": surviving.handler,
+                    "decided_by_staff": f"{surviving.handler}-s1",
+                    "joined_at": uow.now,
+                },
+            )
+        surviving.ids["join_id"] = joined.ids["join_id"] = str(join_id)
 
     async def open_scene(self, kind: str) -> Scene:
         """A case at work."""

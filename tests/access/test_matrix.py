@@ -128,7 +128,9 @@ async def ask(it: Installation, name: str, caller: Caller, asked: Asked) -> http
     """One cell."""
     service, _ = contract.operations()[name]
     method = name.split(" ", 1)[0]
-    with Undone() if method == "POST" else contextlib.nullcontext():
+    # A search by POST changes nothing, and its answer is what the cell is about.
+    changes = method == "POST" and asked.shows is None
+    with Undone() if changes else contextlib.nullcontext():
         return await it.call(
             service,
             method,

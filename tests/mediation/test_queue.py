@@ -1,10 +1,11 @@
 """The queue on a real database: offers, acceptance, returns, objections, silence, recall."""
 
 from datetime import timedelta
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
+from services.events.intake import CaseClosed, CasesJoined
 from services.events.routing import (
     AcceptanceWindowElapsed,
     AssignmentRecalled,
@@ -13,6 +14,7 @@ from services.events.routing import (
     DeadlineStarted,
     ObjectionDecided,
 )
+from services.ids import new_id
 from tests.mediation.world import CENTRE, COMMITTEE, COURT, Case, World
 
 pytestmark = [pytest.mark.postgres, pytest.mark.asyncio(loop_scope="module")]
@@ -285,6 +287,36 @@ async def test_the_turn_of_an_agreed_case_is_not_taken_back_and_completes(world:
         "completed",
         "agreed_written",
     )
+
+
+@pytest.mark.parametrize(("side", "state"), [("joined", "ended"), ("surviving", "accepted")])
+async def test_a_case_that_is_joined_to_another_rests(
+    world: World, side: Literal["joined", "surviving"], state: str
+) -> None:
+    """Checklist 1.13: the joined file's turn is taken back, the surviving one's goes on."""
+    case = await world.appointed()
+    if side == "joined":
+        closed = CaseClosed(case_id=case.case_id, outcome="joined", closed_at=world.now)
+        await world.hear(case, "intake", closed)
+
+    await world.hear(
+        case,
+        "intake",
+        CasesJoined(
+            case_id=case.case_id,
+            join_id=new_id(),
+            side=side,
+            other_case_id=new_id(),
+            other_case_number="LD2026-330681-0000123-G",
+            holder=CENTRE,
+            ground="same_dispute",
+            decided_by=CENTRE,
+            joined_at=world.now,
+        ),
+    )
+
+    assert (await world.ok("GET", path(case)))["state"] == state
+    assert ("assignment.ended" in await world.types(case)) == (side == "joined")
 
 
 async def test_a_term_clock_is_shown_and_its_miss_flagged(world: World) -> None:

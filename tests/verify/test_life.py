@@ -158,3 +158,19 @@ def test_a_late_act_may_stop_a_fired_clock_without_a_word() -> None:
 
     assert life.clocks["k"] == ("fired or stopped", "2026-12-01T16:00:00.000Z")
     assert life.shown_clocks["k"][0] == "missed"
+
+
+def test_a_join_stands_until_it_is_undone() -> None:
+    story = Story().says("intake", "case.joined", join_id="j", side="joined")
+    assert story.life().joins == {"j": "joined"}
+
+    life = story.says("intake", "case.separated", join_id="j", side="joined").life()
+
+    assert life.joins == {}
+    assert life.faults == []
+
+
+def test_a_join_is_not_undone_twice_nor_without_having_been() -> None:
+    story = Story().says("intake", "case.separated", join_id="j", side="joined")
+
+    assert [message for message, _ in story.life().faults] == ["a join was undone that never was"]

@@ -138,8 +138,10 @@ async def test_the_other_agencies_are_told_how_it_ended_under_their_own_number(
     ]
 
 
-@pytest.mark.parametrize("who", ["a machine", "a stranger to one", "itself"])
-async def test_who_may_not_join(intake: Intake, who: str) -> None:
+@pytest.mark.parametrize(
+    ("who", "expected"), [("a machine", 422), ("a stranger to one", 404), ("itself", 409)]
+)
+async def test_who_may_not_join(intake: Intake, who: str, expected: int) -> None:
     """Checklist 1.13: never joined by machine; nobody joins a file it may not see."""
     one = await intake.registered("R1")
     other = (await intake.post("/v1/referrals", told_again(), POLICE)).json()
@@ -158,7 +160,7 @@ async def test_who_may_not_join(intake: Intake, who: str) -> None:
         staff=None if who == "a machine" else "staff-7",
     )
 
-    assert answer.status_code == (404 if who == "a stranger to one" else 422)
+    assert answer.status_code == expected
     assert await intake.counts() == before
 
 

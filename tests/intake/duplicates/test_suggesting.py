@@ -13,6 +13,7 @@ from tests.intake.duplicates.world import (
     takes_part,
     told_again,
 )
+from tests.intake.rights.test_erasing import closed, decided, proposed
 from tests.intake.test_referrals import correct
 from tests.intake.world import CENTRE, COURT, POLICE, Intake, referral, sample
 
@@ -167,6 +168,28 @@ async def test_nothing_that_could_be_read_is_stored(intake: Intake) -> None:
     for party in referral()["parties"]:
         for value in (party["name"], party["phone"], (party["id"] or {}).get("number")):
             assert value is None or value not in text
+
+
+async def test_an_erased_party_is_neither_compared_nor_found(intake: Intake) -> None:
+    """Erasure takes the hashes away; what is left of the case is compared anew."""
+    one, two = await intake.registered("R1"), await intake.registered("R2")
+    await compared(intake)
+    await closed(intake, one)
+    party = next(r["party_id"] for r in one["receipts"] if r["role"] == "applicant")
+    person = referral()["parties"][0]
+    body = {"party": {"name": person["name"]}, "purpose": "handling"}
+    before = (await intake.post("/v1/cases/searches", body)).json()["items"]
+
+    erasure = await proposed(intake, one["case_id"], ground="wrong_person", party_id=party)
+    done = await decided(intake, erasure)
+    left = await intake.counts()
+    await compared(intake)
+
+    assert done.status_code == 201, done.text
+    assert len(before) == 2
+    assert (left["duplicate_trait"], left["duplicate_pair"]) == (1, 0)
+    after = (await intake.post("/v1/cases/searches", body)).json()["items"]
+    assert [item["case_id"] for item in after] == [two["case_id"]]
 
 
 async def test_the_post_only_takes_a_place_in_the_queue(intake: Intake) -> None:
