@@ -38,4 +38,5 @@ def test_only_an_endpoint_without_a_case_is_open_to_every_client() -> None:
         "code}",
         "year}",
         "version}",
+        "name}",  # a layout: of this release, or of the caller's own connection
     }
