@@ -184,7 +184,7 @@ class Maker:
             (f"{case}/erasures", {"ground": "unlawful"}),
         ):
             made = await it.ok("intake", "POST", path, body, headers=head)
-            for name in ("representation_id", "hold_id", "erasure_id"):
+            for name in ("representation_id", "screening_id", "hold_id", "erasure_id"):
                 scene.ids[name] = made.get(name) or scene.ids.get(name, "")
         alerts = await it.ok("intake", "GET", f"{case}/alerts", headers=head)
         scene.ids["alert_id"] = alerts["items"][0]["alert_id"]

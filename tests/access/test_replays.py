@@ -30,6 +30,11 @@ KEYED = {
 REMEMBERED = {
     "POST /v1/referrals": "referral_id",
     "POST /v1/referrals/{referral_id}/receipts": "party_id",
+    "POST /v1/cases/{case_id}/representations": "representation_id",
+    "POST /v1/cases/{case_id}/screenings": "screening_id",
+    "POST /v1/cases/{case_id}/sharing-consents": "sharing_id",
+    "POST /v1/cases/{case_id}/holds": "hold_id",
+    "POST /v1/cases/{case_id}/erasures": "erasure_id",
     "POST /v1/decisions/{decision_id}/overrides": "decision_id",
     "POST /v1/conferences": "conference_id",
     "POST /v1/linkages": "linkage_id",
