@@ -1,5 +1,6 @@
 """Erasure on a ground of the law: asked, decided by a second person, obeyed by four services."""
 
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
@@ -102,30 +103,25 @@ async def _erase(uow: UnitOfWork, row: Any) -> None:
         for p in await cases.parties(uow, case_id)
         if row["party_id"] is None or p["party_id"] == row["party_id"]
     ]
-    ids = [p["party_id"] for p in people]
+    ids, whole = [p["party_id"] for p in people], row["party_id"] is None
     if row["ground"] != "wrong_person":
         await _keep_limitation(uow, keys, case, people)
-    removed, gone = 0, list[bytes]()
-    for table in repository.SHREDDED:
-        shredded = await repository.shred(uow, table, ids)
-        removed += len(shredded)
-        gone += shredded
-    gone += await _referrals(uow, keys, case_id, None if row["party_id"] is None else people)
-    await duplicates.forget(uow, case_id, compare_again=row["party_id"] is not None)
+    gone = [key for erase in ERASERS for key in await erase(uow, case, people, whole)]
+    await duplicates.forget(uow, case_id, compare_again=not whole)
     await repository.close_receipts(uow, ids)
     await repository.decide_erasure(uow, row["erasure_id"], "erased", None, ids)
-    await repository.erased_at_service(uow, row["erasure_id"], "intake", removed, SERVICES)
+    await repository.erased_at_service(uow, row["erasure_id"], "intake", len(gone), SERVICES)
     uow.emit(
         CaseErased(
             case_id=case_id,
             erasure_id=row["erasure_id"],
             parties=tuple(ids),
-            whole=row["party_id"] is None,
+            whole=whole,
             ground=row["ground"],
             erased_at=uow.now,
         )
     )
-    if row["party_id"] is not None:
+    if not whole:
         uow.emit(
             PartyChanged(
                 case_id=case_id,
@@ -179,27 +175,30 @@ async def _keep_limitation(uow: UnitOfWork, keys: Keys, case: Any, people: list[
         )
 
 
-async def _referrals(
-    uow: UnitOfWork, keys: Keys, case_id: UUID, people: list[Any] | None
-) -> list[bytes]:
-    """The sealed referrals without these parties, under another key; emptied for the whole file.
+async def shred_parties(uow: UnitOfWork, case: Any, people: list[Any], whole: bool) -> list[bytes]:
+    """Empty what the vault and the rooms beside it say of these parties."""
+    ids = [p["party_id"] for p in people]
+    return [key for table in repository.SHREDDED for key in await repository.shred(uow, table, ids)]
 
-    Answers the wrapped keys that were in use.
-    """
-    gone = []
-    refs = None if people is None else {(p["referral_id"], p["ref"]) for p in people}
-    for row in await repository.referrals(uow, case_id):
+
+async def shred_referrals(
+    uow: UnitOfWork, case: Any, people: list[Any], whole: bool
+) -> list[bytes]:
+    """The sealed referrals without these parties, under another key; emptied for the whole file."""
+    keys, gone = keys_of(uow.runtime), []
+    refs = {(p["referral_id"], p["ref"]) for p in people}
+    for row in await repository.referrals(uow, case["case_id"]):
         if not row["wrapped_key"]:
             continue
         gone.append(bytes(row["wrapped_key"]))
         id_ = row["referral_id"]
         versions = await repository.referral_versions(uow, id_)
-        if refs is None:
-            await repository.replace_referral(uow, id_, row["kek_id"], b"", b"")
-            for version in versions:
-                await repository.replace_version(uow, id_, version["version"], b"", b"")
+        if not whole:
+            await _redact(uow, keys, row, versions, {ref for of, ref in refs if of == id_})
             continue
-        await _redact(uow, keys, row, versions, {ref for of, ref in refs if of == id_})
+        await repository.replace_referral(uow, id_, row["kek_id"], b"", b"")
+        for version in versions:
+            await repository.replace_version(uow, id_, version["version"], b"", b"")
     return gone
 
 
@@ -241,6 +240,12 @@ def without(document: dict[str, Any], refs: set[str]) -> dict[str, Any]:
             for party in document["parties"]
         ],
     }
+
+
+# Each room's share of an erasure: case, parties, whether the whole file goes; the wrapped data keys
+# that are to be destroyed. A room that keeps something of a person adds its own.
+Eraser = Callable[[UnitOfWork, Any, list[Any], bool], Awaitable[list[bytes]]]
+ERASERS: Final[tuple[Eraser, ...]] = (shred_parties, shred_referrals)
 
 
 async def forget(job_id: UUID, payload: dict[str, Any], runtime: "Runtime") -> None:
