@@ -107,7 +107,6 @@ async def _erase(uow: UnitOfWork, row: Any) -> None:
     if row["ground"] != "wrong_person":
         await _keep_limitation(uow, keys, case, people)
     gone = [key for erase in ERASERS for key in await erase(uow, case, people, whole)]
-    await duplicates.forget(uow, case_id, compare_again=not whole)
     await repository.close_receipts(uow, ids)
     await repository.decide_erasure(uow, row["erasure_id"], "erased", None, ids)
     await repository.erased_at_service(uow, row["erasure_id"], "intake", len(gone), SERVICES)
@@ -242,10 +241,32 @@ def without(document: dict[str, Any], refs: set[str]) -> dict[str, Any]:
     }
 
 
+async def shred_file(uow: UnitOfWork, case: Any, people: list[Any], whole: bool) -> list[bytes]:
+    """Papers and exports, and of the whole file what was added to it and how it came in."""
+    id_ = case["case_id"]
+    ids = None if whole else [p["party_id"] for p in people]
+    gone = await repository.shred_papers(uow, id_, ids)
+    if whole:
+        for table in repository.OF_THE_FILE:
+            gone += await repository.shred_file(uow, table, id_)
+    return gone
+
+
+async def forget_hashes(uow: UnitOfWork, case: Any, people: list[Any], whole: bool) -> list[bytes]:
+    """The protected hashes by which cases are compared; what is left is compared anew."""
+    await duplicates.forget(uow, case["case_id"], compare_again=not whole)
+    return []
+
+
 # Each room's share of an erasure: case, parties, whether the whole file goes; the wrapped data keys
 # that are to be destroyed. A room that keeps something of a person adds its own.
 Eraser = Callable[[UnitOfWork, Any, list[Any], bool], Awaitable[list[bytes]]]
-ERASERS: Final[tuple[Eraser, ...]] = (shred_parties, shred_referrals)
+ERASERS: Final[tuple[Eraser, ...]] = (
+    shred_parties,
+    shred_referrals,
+    shred_file,
+    forget_hashes,
+)
 
 
 async def forget(job_id: UUID, payload: dict[str, Any], runtime: "Runtime") -> None:
