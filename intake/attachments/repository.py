@@ -219,6 +219,8 @@ async def over(
 ) -> list[Row]:
     """Papers whose time is over: uploads not finished, harmful ones, those of closed cases.
 
+    A paper of a file under a legal hold stays.
+
     ``terms``: retention class to the instant (UTC) before which a case must have been closed.
     """
     rows: list[Row] = await uow.db.fetch(
@@ -228,7 +230,9 @@ async def over(
               OR (a.state = 'infected' AND a.checked_at <= $2)
               OR (a.state IN ('clean', 'unscanned') AND c.state = 'closed' AND EXISTS (
                     SELECT 1 FROM unnest($3::text[], $4::timestamptz[]) AS t(class, before)
-                    WHERE t.class = a.retention AND c.closed_at <= t.before))
+                    WHERE t.class = a.retention AND c.closed_at <= t.before)
+                  AND NOT EXISTS (SELECT 1 FROM legal_hold h
+                                  WHERE h.case_id = a.case_id AND h.lifted_at IS NULL))
            ORDER BY a.attachment_id LIMIT $5 FOR UPDATE OF a SKIP LOCKED""",
         uow.now,
         quarantine_from,
@@ -249,37 +253,6 @@ async def forget(uow: UnitOfWork, attachment_id: UUID, state: str) -> None:
         state,
         uow.now,
     )
-
-
-async def shred(uow: UnitOfWork, case_id: UUID, party_ids: list[UUID] | None) -> list[bytes]:
-    """What these parties handed in, or with None every paper, is no more; nor any export.
-
-    Answers the wrapped data keys that stood there; the sealed bytes are swept from disk later.
-    """
-    rows = await uow.db.fetch(
-        """WITH old AS (
-             SELECT attachment_id, wrapped_key FROM attachment
-             WHERE case_id = $1 AND wrapped_key IS NOT NULL
-               AND ($2::uuid[] IS NULL OR party_id = ANY($2)) FOR UPDATE
-           ), parts AS (
-             DELETE FROM attachment_part p USING old WHERE p.attachment_id = old.attachment_id
-           ), gone AS (
-             UPDATE attachment a SET state = 'deleted', wrapped_key = NULL, name = NULL,
-               preview_name = NULL, copy_name = NULL, gone_at = $3
-             FROM old WHERE a.attachment_id = old.attachment_id
-           ), copies AS (
-             SELECT export_id, wrapped_key FROM case_export
-             WHERE case_id = $1 AND wrapped_key IS NOT NULL FOR UPDATE
-           ), ended AS (
-             UPDATE case_export e SET state = 'over', wrapped_key = NULL
-             FROM copies WHERE e.export_id = copies.export_id
-           )
-           SELECT wrapped_key FROM old UNION ALL SELECT wrapped_key FROM copies""",
-        case_id,
-        party_ids,
-        uow.now,
-    )
-    return [bytes(row["wrapped_key"]) for row in rows]
 
 
 async def without_bytes(uow: UnitOfWork, ids: list[UUID]) -> list[UUID]:

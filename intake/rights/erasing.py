@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
 from intake import repository as cases
-from intake.attachments import repository as papers
 from intake.duplicates import repository as duplicates
 from intake.keys import Keys, keys_of
 from intake.messages import fault
@@ -242,14 +241,19 @@ def without(document: dict[str, Any], refs: set[str]) -> dict[str, Any]:
     }
 
 
-async def shred_papers(uow: UnitOfWork, case: Any, people: list[Any], whole: bool) -> list[bytes]:
-    """What these parties handed in, every paper of a whole file; and exports, which hold both."""
+async def shred_file(uow: UnitOfWork, case: Any, people: list[Any], whole: bool) -> list[bytes]:
+    """Papers and exports, and of the whole file what was added to it and how it came in."""
+    id_ = case["case_id"]
     ids = None if whole else [p["party_id"] for p in people]
-    return await papers.shred(uow, case["case_id"], ids)
+    gone = await repository.shred_papers(uow, id_, ids)
+    if whole:
+        for table in repository.OF_THE_FILE:
+            gone += await repository.shred_file(uow, table, id_)
+    return gone
 
 
 async def forget_hashes(uow: UnitOfWork, case: Any, people: list[Any], whole: bool) -> list[bytes]:
-    """Nothing is found or compared by them any more; what is left of the case is compared anew."""
+    """The protected hashes by which cases are compared; what is left is compared anew."""
     await duplicates.forget(uow, case["case_id"], compare_again=not whole)
     return []
 
@@ -260,7 +264,7 @@ Eraser = Callable[[UnitOfWork, Any, list[Any], bool], Awaitable[list[bytes]]]
 ERASERS: Final[tuple[Eraser, ...]] = (
     shred_parties,
     shred_referrals,
-    shred_papers,
+    shred_file,
     forget_hashes,
 )
 
