@@ -18,6 +18,8 @@ import orjson
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+from services.errors import Gone
+
 _NONCE: Final = 12
 _BLIND_BYTES: Final = 16
 
@@ -26,8 +28,11 @@ class SealBroken(Exception):
     """A sealed value does not open: wrong row, wrong key, or changed bytes."""
 
 
-class Erased(SealBroken):
-    """The data key was destroyed: what it sealed is gone for good, in every backup too."""
+class Erased(SealBroken, Gone):
+    """The data key was destroyed: what it sealed is gone for good, in every backup too.
+
+    Where nobody catches it, REST answers 410.
+    """
 
 
 class KeyProvider(Protocol):

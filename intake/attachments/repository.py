@@ -219,6 +219,8 @@ async def over(
 ) -> list[Row]:
     """Papers whose time is over: uploads not finished, harmful ones, those of closed cases.
 
+    A paper of a file under a legal hold stays.
+
     ``terms``: retention class to the instant (UTC) before which a case must have been closed.
     """
     rows: list[Row] = await uow.db.fetch(
@@ -228,7 +230,9 @@ async def over(
               OR (a.state = 'infected' AND a.checked_at <= $2)
               OR (a.state IN ('clean', 'unscanned') AND c.state = 'closed' AND EXISTS (
                     SELECT 1 FROM unnest($3::text[], $4::timestamptz[]) AS t(class, before)
-                    WHERE t.class = a.retention AND c.closed_at <= t.before))
+                    WHERE t.class = a.retention AND c.closed_at <= t.before)
+                  AND NOT EXISTS (SELECT 1 FROM legal_hold h
+                                  WHERE h.case_id = a.case_id AND h.lifted_at IS NULL))
            ORDER BY a.attachment_id LIMIT $5 FOR UPDATE OF a SKIP LOCKED""",
         uow.now,
         quarantine_from,

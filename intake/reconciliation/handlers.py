@@ -17,7 +17,7 @@ from intake.handlers import REFERRAL_TABLE
 from intake.keys import keys_of
 from intake.reconciliation import repository
 from intake.reconciliation.model import Listed, ListError, listed
-from intake.vault import Vault, canonical
+from intake.vault import Erased, Vault, canonical
 from services.errors import FieldError, Invalid, TooLarge
 from services.ids import new_id
 from services.unit_of_work import UnitOfWork
@@ -127,24 +127,22 @@ async def _other_contents(
         ours = await asyncio.to_thread(_hashes, vault, rows)
         for row, own in zip(rows, ours, strict=True):
             each = theirs[row["normal_reference"]]
-            if each.content_hash != own:
+            if own is not None and each.content_hash != own:
                 found.append(("other_content", each, row["referral_id"]))
     return found
 
 
-def _hashes(vault: Vault, rows: list[Any]) -> list[str]:
+def _hashes(vault: Vault, rows: list[Any]) -> list[str | None]:
     return [_hash(vault, row) for row in rows]
 
 
-def _hash(vault: Vault, row: Any) -> str:
-    """SHA-256 over the RFC 8785 form of the referral as it stands."""
-    opened = vault.open(
-        REFERRAL_TABLE,
-        row["referral_id"],
-        row["kek_id"],
-        bytes(row["wrapped_key"]),
-        {"document": bytes(row["document"])},
-    )
+def _hash(vault: Vault, row: Any) -> str | None:
+    """SHA-256 over the RFC 8785 form of the referral as it stands; none of one that was erased."""
+    key, sealed = bytes(row["wrapped_key"]), {"document": bytes(row["document"])}
+    try:
+        opened = vault.open(REFERRAL_TABLE, row["referral_id"], row["kek_id"], key, sealed)
+    except Erased:
+        return None
     return hashlib.sha256(canonical(opened["document"])).hexdigest()
 
 

@@ -248,6 +248,15 @@ async def shred_papers(uow: UnitOfWork, case: Any, people: list[Any], whole: boo
     return await papers.shred(uow, case["case_id"], ids)
 
 
+async def shred_file(uow: UnitOfWork, case: Any, people: list[Any], whole: bool) -> list[bytes]:
+    """Of the whole file what was added to it, how it came in, and the matter it came from."""
+    return [
+        key
+        for table in (repository.OF_THE_FILE if whole else ())
+        for key in await repository.shred_file(uow, table, case["case_id"])
+    ]
+
+
 async def forget_hashes(uow: UnitOfWork, case: Any, people: list[Any], whole: bool) -> list[bytes]:
     """Nothing is found or compared by them any more; what is left of the case is compared anew."""
     await duplicates.forget(uow, case["case_id"], compare_again=not whole)
@@ -261,6 +270,7 @@ ERASERS: Final[tuple[Eraser, ...]] = (
     shred_parties,
     shred_referrals,
     shred_papers,
+    shred_file,
     forget_hashes,
 )
 
