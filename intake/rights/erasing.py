@@ -252,6 +252,15 @@ async def shred_file(uow: UnitOfWork, case: Any, people: list[Any], whole: bool)
     return gone
 
 
+async def shred_file(uow: UnitOfWork, case: Any, people: list[Any], whole: bool) -> list[bytes]:
+    """Of the whole file what was added to it, how it came in, and the matter it came from."""
+    return [
+        key
+        for table in (repository.OF_THE_FILE if whole else ())
+        for key in await repository.shred_file(uow, table, case["case_id"])
+    ]
+
+
 async def forget_hashes(uow: UnitOfWork, case: Any, people: list[Any], whole: bool) -> list[bytes]:
     """The protected hashes by which cases are compared; what is left is compared anew."""
     await duplicates.forget(uow, case["case_id"], compare_again=not whole)
@@ -264,6 +273,10 @@ Eraser = Callable[[UnitOfWork, Any, list[Any], bool], Awaitable[list[bytes]]]
 ERASERS: Final[tuple[Eraser, ...]] = (
     shred_parties,
     shred_referrals,
+<<<<<<< HEAD
+=======
+    shred_papers,
+>>>>>>> parties
     shred_file,
     forget_hashes,
 )

@@ -258,6 +258,7 @@ async def shred_file(uow: UnitOfWork, table: str, case_id: UUID) -> list[bytes]:
     return [bytes(row["wrapped_key"]) for row in rows if row["wrapped_key"]]
 
 
+<<<<<<< HEAD
 async def shred_papers(uow: UnitOfWork, case_id: UUID, party_ids: list[UUID] | None) -> list[bytes]:
     """Papers (those of these parties, or all) and every export of the case open no more.
 
@@ -282,6 +283,8 @@ async def shred_papers(uow: UnitOfWork, case_id: UUID, party_ids: list[UUID] | N
     return [bytes(row["wrapped_key"]) for row in rows]
 
 
+=======
+>>>>>>> parties
 async def close_receipts(uow: UnitOfWork, party_ids: list[UUID]) -> None:
     """The secrets of these parties and of their representatives open nothing any more."""
     await uow.db.execute(
