@@ -255,6 +255,37 @@ async def forget(uow: UnitOfWork, attachment_id: UUID, state: str) -> None:
     )
 
 
+async def shred(uow: UnitOfWork, case_id: UUID, party_ids: list[UUID] | None) -> list[bytes]:
+    """What these parties handed in, or with None every paper, is no more; nor any export.
+
+    Answers the wrapped data keys that stood there; the sealed bytes are swept from disk later.
+    """
+    rows = await uow.db.fetch(
+        """WITH old AS (
+             SELECT attachment_id, wrapped_key FROM attachment
+             WHERE case_id = $1 AND wrapped_key IS NOT NULL
+               AND ($2::uuid[] IS NULL OR party_id = ANY($2)) FOR UPDATE
+           ), parts AS (
+             DELETE FROM attachment_part p USING old WHERE p.attachment_id = old.attachment_id
+           ), gone AS (
+             UPDATE attachment a SET state = 'deleted', wrapped_key = NULL, name = NULL,
+               preview_name = NULL, copy_name = NULL, gone_at = $3
+             FROM old WHERE a.attachment_id = old.attachment_id
+           ), copies AS (
+             SELECT export_id, wrapped_key FROM case_export
+             WHERE case_id = $1 AND wrapped_key IS NOT NULL FOR UPDATE
+           ), ended AS (
+             UPDATE case_export e SET state = 'over', wrapped_key = NULL
+             FROM copies WHERE e.export_id = copies.export_id
+           )
+           SELECT wrapped_key FROM old UNION ALL SELECT wrapped_key FROM copies""",
+        case_id,
+        party_ids,
+        uow.now,
+    )
+    return [bytes(row["wrapped_key"]) for row in rows]
+
+
 async def without_bytes(uow: UnitOfWork, ids: list[UUID]) -> list[UUID]:
     """Of these folders' names, those that no paper and no export stands behind any more."""
     rows = await uow.db.fetch(

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
 from intake import repository as cases
+from intake.attachments import repository as papers
 from intake.duplicates import repository as duplicates
 from intake.keys import Keys, keys_of
 from intake.messages import fault
@@ -241,15 +242,10 @@ def without(document: dict[str, Any], refs: set[str]) -> dict[str, Any]:
     }
 
 
-async def shred_file(uow: UnitOfWork, case: Any, people: list[Any], whole: bool) -> list[bytes]:
-    """Papers and exports, and of the whole file what was added to it and how it came in."""
-    id_ = case["case_id"]
+async def shred_papers(uow: UnitOfWork, case: Any, people: list[Any], whole: bool) -> list[bytes]:
+    """What these parties handed in, every paper of a whole file; and exports, which hold both."""
     ids = None if whole else [p["party_id"] for p in people]
-    gone = await repository.shred_papers(uow, id_, ids)
-    if whole:
-        for table in repository.OF_THE_FILE:
-            gone += await repository.shred_file(uow, table, id_)
-    return gone
+    return await papers.shred(uow, case["case_id"], ids)
 
 
 async def shred_file(uow: UnitOfWork, case: Any, people: list[Any], whole: bool) -> list[bytes]:
@@ -262,7 +258,7 @@ async def shred_file(uow: UnitOfWork, case: Any, people: list[Any], whole: bool)
 
 
 async def forget_hashes(uow: UnitOfWork, case: Any, people: list[Any], whole: bool) -> list[bytes]:
-    """The protected hashes by which cases are compared; what is left is compared anew."""
+    """Nothing is found or compared by them any more; what is left of the case is compared anew."""
     await duplicates.forget(uow, case["case_id"], compare_again=not whole)
     return []
 
@@ -273,10 +269,7 @@ Eraser = Callable[[UnitOfWork, Any, list[Any], bool], Awaitable[list[bytes]]]
 ERASERS: Final[tuple[Eraser, ...]] = (
     shred_parties,
     shred_referrals,
-<<<<<<< HEAD
-=======
     shred_papers,
->>>>>>> parties
     shred_file,
     forget_hashes,
 )

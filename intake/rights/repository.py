@@ -258,33 +258,6 @@ async def shred_file(uow: UnitOfWork, table: str, case_id: UUID) -> list[bytes]:
     return [bytes(row["wrapped_key"]) for row in rows if row["wrapped_key"]]
 
 
-<<<<<<< HEAD
-async def shred_papers(uow: UnitOfWork, case_id: UUID, party_ids: list[UUID] | None) -> list[bytes]:
-    """Papers (those of these parties, or all) and every export of the case open no more.
-
-    Their bytes are taken off the disk by the sweeper of attachments.
-    """
-    rows = await uow.db.fetch(
-        """WITH papers AS (SELECT attachment_id, wrapped_key FROM attachment
-              WHERE case_id = $1 AND wrapped_key IS NOT NULL
-                AND ($2::uuid[] IS NULL OR party_id = ANY($2)) FOR UPDATE),
-            gone AS (UPDATE attachment a SET state = 'deleted', wrapped_key = NULL, name = NULL,
-                preview_name = NULL, copy_name = NULL, gone_at = $3
-              FROM papers p WHERE p.attachment_id = a.attachment_id),
-            copies AS (SELECT export_id, wrapped_key FROM case_export
-              WHERE case_id = $1 AND wrapped_key IS NOT NULL FOR UPDATE),
-            ended AS (UPDATE case_export e SET state = 'over', wrapped_key = NULL
-              FROM copies c WHERE c.export_id = e.export_id)
-            SELECT wrapped_key FROM papers UNION ALL SELECT wrapped_key FROM copies""",
-        case_id,
-        party_ids,
-        uow.now,
-    )
-    return [bytes(row["wrapped_key"]) for row in rows]
-
-
-=======
->>>>>>> parties
 async def close_receipts(uow: UnitOfWork, party_ids: list[UUID]) -> None:
     """The secrets of these parties and of their representatives open nothing any more."""
     await uow.db.execute(
