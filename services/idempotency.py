@@ -107,6 +107,15 @@ class OnceState:
         )
 
 
+def read_key(text: str) -> str:
+    """The key without quotes. Raises ``Malformed`` for another form."""
+    key = text.strip().strip('"')
+    if not _KEY.match(key):
+        fault = FieldError("#header/Idempotency-Key", "pattern", "16 to 64 of A-Z a-z 0-9 _ -")
+        raise Malformed("the Idempotency-Key is not well formed", errors=[fault])
+    return key
+
+
 async def _once(
     request: Request,
     response: Response,
@@ -116,10 +125,7 @@ async def _once(
     state = OnceState(uow, response)
     if idempotency_key is None:
         return state
-    key = idempotency_key.strip().strip('"')
-    if not _KEY.match(key):
-        fault = FieldError("#header/Idempotency-Key", "pattern", "16 to 64 of A-Z a-z 0-9 _ -")
-        raise Malformed("the Idempotency-Key is not well formed", errors=[fault])
+    key = read_key(idempotency_key)
     client = uow.caller.client_id if uow.caller else uow.actor.name
     route = request.scope["route"].path
     await state.look_up(

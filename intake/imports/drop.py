@@ -50,9 +50,14 @@ async def look(runtime: "Runtime") -> int:
         return 0
     done = 0
     for name, connection in runtime.directory.all("connection").items():
-        folder = root / name
-        if connection.get("active", True) and await asyncio.to_thread(folder.is_dir):
-            done += await _Folder(runtime, folder, name, connection["organisations"]).look()
+        folder, organisations = root / name, connection.get("organisations")
+        if not organisations or not connection.get("active", True):
+            continue
+        try:
+            if await asyncio.to_thread(folder.is_dir):
+                done += await _Folder(runtime, folder, name, organisations).look()
+        except OSError as error:  # what one folder does not let us do must not stop the others
+            log.error("drop folder failed", connection=name, code=type(error).__name__)
     return done
 
 

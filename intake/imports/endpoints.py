@@ -31,7 +31,7 @@ from services.errors import (
     UnsupportedMediaType,
 )
 from services.http import Reader, Unit, requires, runtime_of
-from services.idempotency import KeyHeader, OnceState, fingerprint
+from services.idempotency import KeyHeader, OnceState, fingerprint, read_key
 from services.paging import Items, Paging
 from services.problem import problems
 from services.unit_of_work import Actor, UnitOfWork
@@ -103,6 +103,7 @@ async def upload(
     if not runtime.writes_allowed:
         raise Unavailable("writes wait for recovery", retry_after_seconds=5)
     kind = media_type(request)
+    key = None if idempotency_key is None else read_key(idempotency_key)
     chosen = await _chosen(runtime.pool, caller, layout, version)
     await handlers.may_wait(runtime, caller.organisation)
     hashed = _Hashed(pieces(request))
@@ -113,8 +114,7 @@ async def upload(
         caller=caller,
     ) as uow:
         once = OnceState(uow, response)
-        if idempotency_key is not None:
-            key = idempotency_key.strip().strip('"')
+        if key is not None:
             asked = f"{request.url.path}?{request.url.query}"
             scope = (caller.client_id, "POST", "/v1/imports", key)
             await once.look_up(scope, fingerprint(asked, hashed.digest()))

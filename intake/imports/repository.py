@@ -236,6 +236,11 @@ async def claim(db: Database, holder: str, now: datetime) -> UUID | None:
     return found
 
 
+async def let_go(db: Database, holder: str) -> None:
+    """Whoever comes next need not wait for what this process held."""
+    await db.execute("UPDATE import_run SET held_until = NULL WHERE holder = $1", holder)
+
+
 async def choose_layout(db: Database, import_id: UUID, layout: str) -> None:
     """The layout that was found to fit."""
     await db.execute("UPDATE import_run SET layout = $2 WHERE import_id = $1", import_id, layout)

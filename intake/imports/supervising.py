@@ -60,6 +60,7 @@ async def import_waiting(runtime: "Runtime") -> None:
         task.cancel()
     await asyncio.gather(work, ended, *beside, return_exceptions=True)
     judges.close()
+    await repository.let_go(runtime.pool, runtime.instance)
     await importer.close()
 
 

@@ -11,7 +11,7 @@ from intake.imports.drop import look
 from intake.imports.schemas import ImportView
 from services.messaging.failpoints import Failed, arm, disarm
 from tests.intake.imports.world import court_rows, native, work_off
-from tests.intake.world import COURT, Intake
+from tests.intake.world import COURT, POLICE, Intake
 
 pytestmark = pytest.mark.postgres
 CONNECTION = f"o-{COURT.lower()}"
@@ -124,6 +124,21 @@ async def test_a_file_that_no_layout_fits_and_an_empty_one_are_given_back_with_t
     assert result(folder, "odd.csv")[-1]["summary"]["fault"]["rule"] == "no_layout_fits"
     assert result(folder, "empty.csv")[-1]["refused"]["errors"][0]["code"] == "text_empty"
     assert list((folder / "working").iterdir()) == []
+
+
+async def test_a_folder_that_cannot_be_worked_in_does_not_stop_the_others(
+    intake: Intake, folder: Path
+) -> None:
+    other = folder.parent / f"o-{POLICE.lower()}"
+    other.mkdir()
+    (folder / "working").write_text("a file where the folder should be")
+    drop(folder, "a.csv", court_rows(1))
+    drop(other, "b.csv", native("police_110"))
+
+    await settle(intake)
+
+    assert (other / "done" / "b.csv.result.ndjson").exists()
+    assert (folder / "a.csv").exists()
 
 
 async def test_a_dropped_list_is_reconciled(intake: Intake, folder: Path) -> None:

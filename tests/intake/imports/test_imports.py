@@ -311,6 +311,8 @@ async def test_the_same_key_with_the_same_file_is_one_import(intake: Intake) -> 
     assert first.json()["import_id"] == again.json()["import_id"]
     assert again.headers["Idempotency-Replayed"] == "true"
     assert (other.status_code, other.json()["code"]) == (422, "idempotency-key-reused")
+    short = await upload(intake, court_rows(1), headers={"Idempotency-Key": "short"})
+    assert (short.status_code, short.json()["code"]) == (400, "malformed")
     assert await intake.runtime.pool.fetchval("SELECT count(*) FROM import_run") == 1
 
 
