@@ -1,5 +1,6 @@
 """Comparing what came in, joining two files and undoing it: decided by people, told on both."""
 
+import asyncio
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from services.runtime import Runtime
 
 log = structlog.get_logger(__name__)
-AT_ONCE: Final = 10
+AT_ONCE: Final = 8
 JOINED: Final = "joined"
 ITSELF: Final = "a case is compared with another one"
 TELL_JOINED: Final = "tell-joined"
@@ -68,7 +69,9 @@ async def compare_waiting(runtime: "Runtime") -> int:
             await repository.put_traits(uow, row["case_id"], found[row["case_id"]])
         for case_id, traits in found.items():
             others = await repository.candidates(uow.db, case_id, sorted(traits.keys))
-            await repository.put_pairs(uow, case_id, best(traits, others))
+            # In a thread: hundreds of files are compared, and requests are answered meanwhile.
+            found_pairs = await asyncio.to_thread(best, traits, others)
+            await repository.put_pairs(uow, case_id, found_pairs)
     return len(rows)
 
 

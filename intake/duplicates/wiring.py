@@ -8,7 +8,7 @@ from services.service import Loop
 
 __all__ = ("JOBS", "LOOPS", "router")
 
-# Behind live traffic: ten at a time, then others' turn; some thirty a second, and the nation's peak
-# is twenty-four. What a storm leaves is worked off afterwards.
+# Behind live traffic: a few at a time, then others' turn; some twenty a second on an idle machine.
+# What a storm leaves is worked off afterwards.
 LOOPS: Final = (Loop("compare-referrals", compare_waiting, idle_seconds=0.3, gather_seconds=0.2),)
 JOBS: Final = {TELL_JOINED: tell_joined}
