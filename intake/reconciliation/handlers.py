@@ -138,7 +138,8 @@ def _hashes(vault: Vault, rows: list[Any]) -> list[str | None]:
 
 def _hash(vault: Vault, row: Any) -> str | None:
     """SHA-256 over the RFC 8785 form of the referral as it stands; none of one that was erased."""
-    key, sealed = bytes(row["wrapped_key"]), {"document": bytes(row["document"])}
+    key = bytes(row["wrapped_key"])
+    sealed: dict[str, bytes | None] = {"document": bytes(row["document"])}
     try:
         opened = vault.open(REFERRAL_TABLE, row["referral_id"], row["kek_id"], key, sealed)
     except Erased:
