@@ -6,8 +6,10 @@ from uuid import UUID
 
 from intake import repository as cases
 from intake.attachments import repository as papers
+from intake.doors import repository as doors
 from intake.duplicates import repository as duplicates
 from intake.keys import Keys, keys_of
+from intake.matters import repository as matters
 from intake.messages import fault
 from intake.referral_document import TABLE as REFERRAL
 from intake.rights import repository, rules
@@ -248,6 +250,15 @@ async def shred_papers(uow: UnitOfWork, case: Any, people: list[Any], whole: boo
     return await papers.shred(uow, case["case_id"], ids)
 
 
+async def shred_doors(uow: UnitOfWork, case: Any, people: list[Any], whole: bool) -> list[bytes]:
+    """Who filed for these parties and what was added under it; of a whole file everything added,
+    why it came late, and the matter it came from."""
+    if not whole:
+        return await doors.shred(uow, case["case_id"], [p["party_id"] for p in people])
+    gone = await doors.shred(uow, case["case_id"], None)
+    return gone + await matters.shred(uow, case["case_id"])
+
+
 async def forget_hashes(uow: UnitOfWork, case: Any, people: list[Any], whole: bool) -> list[bytes]:
     """Nothing is found or compared by them any more; what is left of the case is compared anew."""
     await duplicates.forget(uow, case["case_id"], compare_again=not whole)
@@ -261,6 +272,7 @@ ERASERS: Final[tuple[Eraser, ...]] = (
     shred_parties,
     shred_referrals,
     shred_papers,
+    shred_doors,
     forget_hashes,
 )
 
