@@ -163,7 +163,7 @@ async def list_supplements(
 
 def _supplement(row: Any, uow: UnitOfWork, purpose: Purpose | None) -> dict[str, Any]:
     text = None
-    if purpose is not None:
+    if purpose is not None and row["text"] is not None:
         text = keys_of(uow.runtime).vault.open(
             handlers.SUPPLEMENT,
             row["supplement_id"],
@@ -236,6 +236,7 @@ async def list_own_mandates(party: Party, uow: Unit) -> Any:
             ),
         }
         for row in rows
+        if row["agent"]  # erased with its party
     ]
     return {"items": items, "next": None}
 

@@ -101,3 +101,30 @@ async def revoke(uow: UnitOfWork, mandate_id: UUID, *, at: datetime, told_by: st
         at,
         told_by,
     )
+
+
+async def shred(uow: UnitOfWork, case_id: UUID, party_ids: list[UUID] | None) -> list[bytes]:
+    """Empty mandates and what was added under them; all of the case without ``party_ids``.
+
+    Answers the wrapped keys that are to be destroyed.
+    """
+    rows = await uow.db.fetch(
+        """WITH m AS (SELECT mandate_id, wrapped_key FROM mandate WHERE case_id = $1
+             AND agent <> '' AND ($2::uuid[] IS NULL OR party_id = ANY($2))),
+           s AS (SELECT supplement_id, wrapped_key FROM supplement WHERE case_id = $1
+             AND text IS NOT NULL
+             AND ($2::uuid[] IS NULL OR mandate_id IN (SELECT mandate_id FROM m))),
+           e AS (SELECT referral_id, wrapped_key FROM counter_entry WHERE case_id = $1
+             AND reason <> '' AND $2::uuid[] IS NULL),
+           _m AS (UPDATE mandate SET agent = '', wrapped_key = ''
+             WHERE mandate_id IN (SELECT mandate_id FROM m)),
+           _s AS (UPDATE supplement SET text = NULL, wrapped_key = ''
+             WHERE supplement_id IN (SELECT supplement_id FROM s)),
+           _e AS (UPDATE counter_entry SET reason = '', wrapped_key = ''
+             WHERE referral_id IN (SELECT referral_id FROM e))
+           SELECT wrapped_key FROM m UNION ALL SELECT wrapped_key FROM s
+           UNION ALL SELECT wrapped_key FROM e""",
+        case_id,
+        party_ids,
+    )
+    return [bytes(row["wrapped_key"]) for row in rows]

@@ -220,7 +220,7 @@ async def _view(
         or (row["organisation"] == caller.organisation and not kinds()[row["kind"]].sealed)
     )
     content = None
-    if reads:
+    if reads and row["content"]:
         uow.audit(
             "matter.read", subject=str(row["matter_id"]), purpose=purpose, detail={"for": "content"}
         )

@@ -171,3 +171,18 @@ async def case_number(uow: UnitOfWork, case_id: UUID) -> str | None:
         "SELECT case_number FROM case_file WHERE case_id = $1", case_id
     )
     return found
+
+
+async def shred(uow: UnitOfWork, case_id: UUID) -> list[bytes]:
+    """Empty the matter that a case came from; answers the wrapped keys to be destroyed."""
+    rows = await uow.db.fetch(
+        """WITH m AS (SELECT matter_id, wrapped_key FROM matter
+             WHERE case_id = $1 AND content <> ''),
+           _m AS (UPDATE matter SET content = '', wrapped_key = ''
+             WHERE matter_id IN (SELECT matter_id FROM m)),
+           _s AS (UPDATE matter_step SET text = NULL
+             WHERE matter_id IN (SELECT matter_id FROM m))
+           SELECT wrapped_key FROM m""",
+        case_id,
+    )
+    return [bytes(row["wrapped_key"]) for row in rows]

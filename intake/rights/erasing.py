@@ -6,8 +6,10 @@ from uuid import UUID
 
 from intake import repository as cases
 from intake.attachments import repository as papers
+from intake.doors import repository as doors
 from intake.duplicates import repository as duplicates
 from intake.keys import Keys, keys_of
+from intake.matters import repository as matters
 from intake.messages import fault
 from intake.referral_document import TABLE as REFERRAL
 from intake.rights import repository, rules
@@ -248,13 +250,13 @@ async def shred_papers(uow: UnitOfWork, case: Any, people: list[Any], whole: boo
     return await papers.shred(uow, case["case_id"], ids)
 
 
-async def shred_file(uow: UnitOfWork, case: Any, people: list[Any], whole: bool) -> list[bytes]:
-    """Of the whole file what was added to it, how it came in, and the matter it came from."""
-    return [
-        key
-        for table in (repository.OF_THE_FILE if whole else ())
-        for key in await repository.shred_file(uow, table, case["case_id"])
-    ]
+async def shred_doors(uow: UnitOfWork, case: Any, people: list[Any], whole: bool) -> list[bytes]:
+    """Who filed for these parties and what was added under it; of a whole file everything added,
+    why it came late, and the matter it came from."""
+    if not whole:
+        return await doors.shred(uow, case["case_id"], [p["party_id"] for p in people])
+    gone = await doors.shred(uow, case["case_id"], None)
+    return gone + await matters.shred(uow, case["case_id"])
 
 
 async def forget_hashes(uow: UnitOfWork, case: Any, people: list[Any], whole: bool) -> list[bytes]:
@@ -270,7 +272,7 @@ ERASERS: Final[tuple[Eraser, ...]] = (
     shred_parties,
     shred_referrals,
     shred_papers,
-    shred_file,
+    shred_doors,
     forget_hashes,
 )
 
