@@ -237,9 +237,14 @@ async def shred(uow: UnitOfWork, table: str, party_ids: list[UUID]) -> list[byte
 
 
 async def close_receipts(uow: UnitOfWork, party_ids: list[UUID]) -> None:
-    """The secrets of these parties' receipts open nothing any more."""
+    """The secrets of these parties' receipts, and of who follows for them, open nothing more."""
     await uow.db.execute(
-        "UPDATE party SET receipt_hash = '' WHERE party_id = ANY($1::uuid[])", party_ids
+        """WITH followers AS (UPDATE representative_receipt SET
+             revoked_at = coalesce(revoked_at, $2), revoked_by = coalesce(revoked_by, 'erasure')
+             WHERE party_id = ANY($1::uuid[]))
+           UPDATE party SET receipt_hash = '' WHERE party_id = ANY($1::uuid[])""",
+        party_ids,
+        uow.now,
     )
 
 
