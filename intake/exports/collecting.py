@@ -96,8 +96,19 @@ async def _parties(
             detail={"parties": [str(row["party_id"]) for row in rows]},
         )
         about = await views.around(uow, keys, rows)
-        known = [views.known_party(keys, row, about) for row in rows]
+        known = [unprotected(views.known_party(keys, row, about)) for row in rows]
     return [{**party, "words": words.word("role", party["role"])} for party in known]
+
+
+def unprotected(party: dict[str, Any]) -> dict[str, Any]:
+    """A party as a copy may hold it: a copy travels, so what is protected is not in it.
+
+    Whoever needs it opens the parties, for a purpose. Of somebody protected no details either.
+    """
+    hidden = {name for name, is_protected in party["protected"].items() if is_protected}
+    if hidden:
+        hidden |= {"details", "identity"}
+    return {name: None if name in hidden else value for name, value in party.items()}
 
 
 async def timeline(

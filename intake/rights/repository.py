@@ -237,32 +237,12 @@ async def shred(uow: UnitOfWork, table: str, party_ids: list[UUID]) -> list[byte
     return [bytes(row["wrapped_key"]) for row in rows if row["wrapped_key"]]
 
 
-# What belongs to the whole file: the columns that are emptied with it.
-OF_THE_FILE: Final[dict[str, str]] = {
-    "supplement": "text = NULL",
-    "counter_entry": "reason = CASE WHEN reason IS NULL THEN NULL ELSE ''::bytea END",
-    "matter": "content = ''",
-}
-
-
-async def shred_file(uow: UnitOfWork, table: str, case_id: UUID) -> list[bytes]:
-    """Empty what a table says of a case; answers the wrapped data keys that stood there."""
-    rows = await uow.db.fetch(
-        f"""WITH old AS (SELECT wrapped_key FROM {table} WHERE case_id = $1 FOR UPDATE),
-            new AS (UPDATE {table} SET {OF_THE_FILE[table]},
-                wrapped_key = CASE WHEN wrapped_key IS NULL THEN NULL ELSE ''::bytea END
-              WHERE case_id = $1)
-            SELECT wrapped_key FROM old""",
-        case_id,
-    )
-    return [bytes(row["wrapped_key"]) for row in rows if row["wrapped_key"]]
-
-
 async def close_receipts(uow: UnitOfWork, party_ids: list[UUID]) -> None:
-    """The secrets of these parties and of their representatives open nothing any more."""
+    """The secrets of these parties' receipts, and of who follows for them, open nothing more."""
     await uow.db.execute(
-        """WITH theirs AS (UPDATE representative_receipt SET revoked_at = $2, revoked_by = 'erasure'
-             WHERE party_id = ANY($1::uuid[]) AND revoked_at IS NULL)
+        """WITH followers AS (UPDATE representative_receipt SET
+             revoked_at = coalesce(revoked_at, $2), revoked_by = coalesce(revoked_by, 'erasure')
+             WHERE party_id = ANY($1::uuid[]))
            UPDATE party SET receipt_hash = '' WHERE party_id = ANY($1::uuid[])""",
         party_ids,
         uow.now,

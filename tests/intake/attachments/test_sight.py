@@ -278,3 +278,33 @@ async def test_no_name_of_a_file_is_outside_what_is_sealed(
 
     assert "CANARY" not in json.dumps([str(row) for row in rows])
     assert "CANARY" not in capfd.readouterr().out
+
+
+@pytest.mark.postgres
+async def test_an_erasure_takes_the_papers_of_the_party_or_of_the_whole_case(
+    intake: Intake,
+) -> None:
+    """checklist 1.30"""
+    from uuid import UUID
+
+    from intake.attachments import repository
+
+    done, _ = await a_case(intake)
+    mine = Hand.of_party(intake, await party_token(intake, done["receipts"][0]))
+    own = await mine.give(TEXT, "a.txt")
+    court = await Hand.of(intake, done["case_id"]).give(TEXT, "b.txt")
+    case_id, party_id = UUID(done["case_id"]), UUID(done["receipts"][0]["party_id"])
+
+    async def states() -> dict[str, str]:
+        rows = await intake.runtime.pool.fetch("SELECT attachment_id, state FROM attachment")
+        return {str(row["attachment_id"]): row["state"] for row in rows}
+
+    async with intake.runtime.unit_of_work() as uow:
+        first = await repository.shred(uow, case_id, [party_id])
+    after = await states()
+    async with intake.runtime.unit_of_work() as uow:
+        second = await repository.shred(uow, case_id, None)
+
+    assert (len(first), len(second)) == (1, 1)
+    assert after == {own["attachment_id"]: "deleted", court["attachment_id"]: "unscanned"}
+    assert set((await states()).values()) == {"deleted"}

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from intake.exports import making
+from intake.exports.collecting import unprotected
 from services.messaging import failpoints
 from services.messaging.jobs import run_due_jobs
 from tests.intake.attachments.handing_in import TEXT, Hand, a_photo, as_, sha256
@@ -139,6 +140,23 @@ async def test_who_has_lost_its_part_gets_no_copy_that_it_asked_for_before(
 
     state = await intake.runtime.pool.fetchrow("SELECT state, reason FROM case_export")
     assert tuple(state) == ("failed", "not_yours")
+
+
+def test_a_copy_holds_nothing_of_a_party_that_is_protected() -> None:
+    party = {
+        "name": "样甲",
+        "address": "样例路 1 号",
+        "phone": "19900000001",
+        "identity": {"number": "1"},
+        "details": {"work": "样例"},
+    }
+    shown = unprotected({**party, "protected": {"address": True, "phone": False}})
+    plain = unprotected({**party, "protected": {"address": False}})
+
+    assert shown["name"] == "样甲"
+    assert (shown["address"], shown["identity"], shown["details"]) == (None, None, None)
+    assert shown["phone"] == "19900000001"
+    assert plain["address"] == "样例路 1 号"
 
 
 # -- the timeline's filters
