@@ -346,6 +346,6 @@ async def convert_matter(
     summary="Where a matter or a refusal stands, by its receipt",
 )
 async def read_by_receipt(number: str, body: ReceiptSecret, request: Request) -> Any:
-    """For whoever holds number and secret; five wrong tries lock. Reading proves the notices."""
+    """For whoever holds number and secret; ten wrong tries lock. Reading proves the notices."""
     address = request.client.host if request.client else "unknown"
     return await read(runtime_of(request), number, body.secret, address)

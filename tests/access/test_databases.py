@@ -122,7 +122,14 @@ async def test_an_audit_entry_cannot_be_rewritten(
 
 
 SEALED = {
-    "intake": ("party_vault",),
+    "intake": (
+        "alert",
+        "correction_request",
+        "limitation_record",
+        "party_vault",
+        "representation",
+        "screening",
+    ),
     "routing": (),
     "mediation": ("party_sheet", "session_note"),
     "notification": (),

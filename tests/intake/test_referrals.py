@@ -177,22 +177,6 @@ async def test_an_organisation_sees_its_own_referrals_alone(intake: Intake) -> N
     assert (await intake.get("/v1/referrals", POLICE)).json()["items"] == []
 
 
-async def test_duplicates_are_suggested_to_their_own_source_alone(intake: Intake) -> None:
-    one = await intake.registered("R1")
-    two = await intake.registered("R2")
-    same_people = sample("police-boundary")
-    same_people["parties"] = referral()["parties"]
-    same_people["legal_context"]["victims"] = ["p1"]
-    other = await intake.post("/v1/referrals", same_people, POLICE)
-
-    first = (await intake.get(f"/v1/cases/{one['case_id']}")).json()
-    strange = (await intake.get(f"/v1/cases/{other.json()['case_id']}", POLICE)).json()
-
-    assert [d["case_id"] for d in first["duplicates"]] == [two["case_id"]]
-    assert first["duplicates"][0]["ground"] == "same_identity"
-    assert strange["duplicates"] == []
-
-
 # -- corrections
 
 
