@@ -4,7 +4,7 @@ from datetime import date
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
-from pydantic import BaseModel, Field
+from pydantic import BaseModel
 
 from intake import types
 from services.auth import Caller
@@ -24,7 +24,7 @@ class DisputeType(BaseModel):
     en: str
     crosswalk: dict[str, str]
     rules: str
-    details_schema: dict[str, Any] = Field(validation_alias="schema")
+    details_schema: dict[str, Any]
 
 
 class TypeTree(BaseModel):
@@ -55,4 +55,5 @@ async def read_types(
     found = types.in_force(on or uow.now.astimezone(SHANGHAI).date())
     if found is None:
         raise NotFound()
-    return found
+    listed = [{**each, "details_schema": each["schema"]} for each in found["types"]]
+    return {**found, "types": listed}

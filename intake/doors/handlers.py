@@ -147,7 +147,7 @@ def _entry(body: CounterBody, caller: Caller, place: str, received_at: datetime)
         claim_fen=body.claim_fen,
         occurred_at=body.occurred_at,
         documents=tuple(scan.model_dump() for scan in body.scans),
-        concerns=tuple(body.concerns),
+        concerns=tuple(concern.model_dump() for concern in body.concerns),
         context=context,
     )
 

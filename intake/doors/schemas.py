@@ -67,6 +67,21 @@ class MandateBody(Body):
     given_at: AwareDatetime | None = None
 
 
+class ConcernBody(Body):
+    """What must be known before people are put into one room, and who says so."""
+
+    kind: Literal[
+        "threat_of_violence",
+        "domestic_violence",
+        "protection_order",
+        "minors_involved",
+        "self_harm_risk",
+        "threat_to_property",
+        "group_escalation",
+    ]
+    reported_by: Literal["source", "party", "other"]
+
+
 class CounterBody(Body):
     """The quick form: who, whom, what, where; everything else later, by correction."""
 
@@ -98,7 +113,7 @@ class CounterBody(Body):
     scans: list[ScanBody] = Field(default=[], max_length=50)
     on_behalf: MandateBody | None = None
     finding_id: UUID | None = None
-    concerns: list[dict[str, Any]] = Field(default=[], max_length=50)
+    concerns: list[ConcernBody] = Field(default=[], max_length=50)
     legal_context: dict[str, Any] = Field(
         default={}, description="Facts of the lane, e.g. the officer's classification"
     )

@@ -94,8 +94,11 @@ async def dismiss_duplicate(
     once: Once,
 ) -> Any:
     """By a member of staff (`Acted-By`) of an organisation that may see both; kept for good."""
-    if not once.replayed:
-        await handlers.dismiss(uow, AgencyScope(caller), case_id, body.other_case_id, body.reason)
+    scope = AgencyScope(caller)
+    if once.replayed:
+        await scope.require(uow, case_id, roles=repository.SEES)
+    else:
+        await handlers.dismiss(uow, scope, case_id, body.other_case_id, body.reason)
         await once.store(
             201, location=f"/v1/cases/{case_id}/duplicates", resource_id=str(body.other_case_id)
         )

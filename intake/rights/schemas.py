@@ -20,7 +20,9 @@ class CorrectionWish(Body):
     """Which of its data a party wants put right, to what, and why."""
 
     member: Correctable
-    value: Any = Field(description="As in the referral: a text, or the document for `id`")
+    value: str | dict[str, Any] | None = Field(
+        description="As in the referral: a text, or the document for `id`"
+    )
     reason: Annotated[Line, Field(max_length=500)]
 
 

@@ -60,7 +60,8 @@ def _components(service: str) -> dict[str, Any]:
 @lru_cache(2000)
 def _validator(name: str, status: int, media_type: str) -> Any:
     service, operation = operations()[name]
-    schema = operation["responses"][str(status)]["content"][media_type]["schema"]
+    # A file has no schema: its type alone is declared.
+    schema = operation["responses"][str(status)]["content"][media_type].get("schema", {})
     own = json.loads(json.dumps(schema).replace("#/components/schemas/", "#/$defs/"))
     return jsonschema_rs.Draft202012Validator(
         {**closed(own), "$defs": _components(service)}, validate_formats=True
