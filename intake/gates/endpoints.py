@@ -218,6 +218,8 @@ async def review_refusal(
     """Overturned, the same content under the same reference is registered when it is sent again."""
     if once.replayed:
         row = await repository.seen(uow, caller.organisation, refusal_id)
+        if row is None:
+            raise NotFound()
     else:
         row = await handlers.review(
             refusal_id,

@@ -71,7 +71,7 @@ Writing = Annotated[Caller, requires("matter:write")]
 async def take_matter(body: MatterBody, caller: Writing, uow: Unit, once: Once) -> Any:
     """Any desk takes any matter; it goes where its kind belongs, and the receipt says where."""
     if once.replayed:
-        row = await repository.by_id(uow, UUID(once.resource_id))
+        row = await _still_seen(uow, caller, UUID(once.resource_id))
     else:
         row = await handlers.take(
             _new(body, caller, uow),
@@ -82,6 +82,15 @@ async def take_matter(body: MatterBody, caller: Writing, uow: Unit, once: Once) 
         id_ = str(row["matter_id"])
         await once.store(201, location=f"/v1/matters/{id_}", resource_id=id_)
     return _taken(row, uow)
+
+
+async def _still_seen(uow: UnitOfWork, caller: Caller, matter_id: UUID) -> Any:
+    """A replay passes the gate again: whoever takes part in the matter no more finds nothing."""
+    line = agency(uow.runtime.directory, caller.organisation)
+    row = await repository.seen(uow, caller.organisation, line, matter_id)
+    if row is None:
+        raise NotFound()
+    return row
 
 
 def _new(body: MatterBody, caller: Caller, uow: UnitOfWork) -> NewMatter:
@@ -261,7 +270,7 @@ async def transfer_matter(
 ) -> Any:
     """To whoever is competent; party and receiver are both told, as tasks until proved."""
     if once.replayed:
-        row = await repository.by_id(uow, matter_id)
+        row = await _still_seen(uow, caller, matter_id)
     else:
         row = await handlers.held(matter_id, uow, caller.organisation, version=version)
         row = await handlers.transfer(
@@ -295,7 +304,7 @@ async def answer_matter(
 ) -> Any:
     """The person reads it by its receipt; telling it is a task of yours until proved."""
     if once.replayed:
-        row = await repository.by_id(uow, matter_id)
+        row = await _still_seen(uow, caller, matter_id)
     else:
         row = await handlers.held(matter_id, uow, caller.organisation, version=version)
         row = await handlers.answer(
@@ -323,7 +332,7 @@ async def convert_matter(
 ) -> Any:
     """A referral of your own; the day on which help was first asked for stays (LIM-1)."""
     if once.replayed:
-        row = await repository.by_id(uow, matter_id)
+        row = await _still_seen(uow, caller, matter_id)
         done = await handlers.converted(row, uow)
     else:
         row = await handlers.held(matter_id, uow, caller.organisation, version=version)

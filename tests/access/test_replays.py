@@ -26,6 +26,24 @@ KEYED = {
     for name, (_, operation) in contract.operations().items()
     if any(each["name"] == "Idempotency-Key" for each in operation.get("parameters", ()))
 }
+# Not asked here: their results belong to the client that made them (a file, a round, a join), and
+# the scenes hold none that another could be shown; their replays read them as their maker's own.
+NOT_ASKED = {
+    "POST /v1/cases/{case_id}/attachments",
+    "POST /v1/cases/{case_id}/exports",
+    "POST /v1/cases/{case_id}/joins",
+    "POST /v1/cases/{case_id}/supplements",
+    "POST /v1/counter-entries",
+    "POST /v1/imports",
+    "POST /v1/incidents",
+    "POST /v1/matters",
+    "POST /v1/matters/{matter_id}/conversions",
+    "POST /v1/party/attachments",
+    "POST /v1/party/representative-receipts",
+    "POST /v1/refusals/{refusal_id}/reviews",
+    "POST /v1/rounds",
+}
+KEYED -= NOT_ASKED
 # What the key remembers where it is not the id in the path: the scene's id of this name.
 REMEMBERED = {
     "POST /v1/referrals": "referral_id",
@@ -34,6 +52,11 @@ REMEMBERED = {
     "POST /v1/cases/{case_id}/screenings": "screening_id",
     "POST /v1/cases/{case_id}/sharing-consents": "sharing_id",
     "POST /v1/cases/{case_id}/holds": "hold_id",
+    "POST /v1/cases/{case_id}/mandates": "mandate_id",
+    "POST /v1/counter-entries": "referral_id",
+    "POST /v1/imports": "import_id",
+    "POST /v1/incidents": "incident_id",
+    "POST /v1/matters": "matter_id",
     "POST /v1/cases/{case_id}/erasures": "erasure_id",
     "POST /v1/decisions/{decision_id}/overrides": "decision_id",
     "POST /v1/conferences": "conference_id",
@@ -58,7 +81,7 @@ class Replay:
         if self.name.endswith("/corrections"):
             return "2"  # the version it led to
         in_path = [part[1:-1] for part in self.name.split("/") if part.startswith("{")]
-        return self.scene.ids[REMEMBERED.get(self.name, in_path[-1] if in_path else "")]
+        return self.scene.ids[REMEMBERED.get(self.name, in_path[-1] if in_path else "case_id")]
 
     async def asked_by(self, caller: Caller) -> httpx.Response:
         """The answer to a client that is remembered to have done it."""
