@@ -31,6 +31,11 @@ class Refused(Exception):
         self.problem = problem
 
 
+def rest_as_asked(answer: httpx.Response) -> None:
+    """Wait as long as a refusal says (``Retry-After``, RFC 9110 10.2.3); else a second."""
+    time.sleep(float(answer.headers.get("Retry-After", "1")))
+
+
 def asks_again(answer: httpx.Response) -> bool:
     """Whether the same request may be sent again: behind, too many, or under way elsewhere."""
     if answer.status_code in (429, 503):
@@ -115,7 +120,7 @@ class Client:
                 self._token, renewed = (0.0, ""), True
                 continue
             if asks_again(answer) and time.monotonic() < end:
-                time.sleep(float(answer.headers.get("Retry-After", "1")))
+                rest_as_asked(answer)
                 continue
             return answer
 

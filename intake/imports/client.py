@@ -14,7 +14,7 @@ from typing import Any, Final
 import httpx
 import typer
 
-from services.client import PATIENCE_SECONDS, asks_again
+from services.client import PATIENCE_SECONDS, asks_again, rest_as_asked
 
 DONE, REFUSED, MISUSED = 0, 1, 2
 LOOK_SECONDS: Final = 0.3
@@ -48,7 +48,7 @@ class Session:
         while True:
             answer = self.http.request(method, path, **given)
             if asks_again(answer) and time.monotonic() < end:
-                time.sleep(float(answer.headers.get("Retry-After", "1")))
+                rest_as_asked(answer)
                 continue
             if answer.status_code >= 400:
                 problem = answer.json()
