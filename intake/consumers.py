@@ -7,7 +7,7 @@ from typing import Any, Final
 from uuid import UUID
 
 from intake import repository
-from intake.handlers import close_case
+from intake.handlers import close_case, close_if_a_side_left
 from intake.rights.erasing import hear_done
 from intake.safety import repository as safety
 from services.access import PARTICIPATION_HANDLERS
@@ -207,6 +207,8 @@ async def _back(received: Received[Any], uow: UnitOfWork, ground: str, at: datet
         return
     await repository.set_stage(uow, received.case_id, "registered")
     await _hold_source(received, uow, ground, at)
+    # Whoever left while the turn was being taken back waited for an end that closes nothing.
+    await close_if_a_side_left(received.case_id, at, uow)
 
 
 async def _hold_source(received: Received[Any], uow: UnitOfWork, ground: str, at: datetime) -> None:

@@ -424,7 +424,7 @@ async def leave_case(
     Emits ``PartyLeft``, and ``CaseClosed`` when nobody works on the case and a side is empty.
     人民调解法 23.
     """
-    stream = await uow.lock_case(case_id)
+    await uow.lock_case(case_id)
     people = await repository.parties(uow, case_id)
     party = next(
         (p for p in people if p["party_id"] == party_id or (party_id is None and p["ref"] == ref)),
@@ -457,17 +457,24 @@ async def leave_case(
         occurred_at=at,
     )
     uow.audit("party.left", case_id=case_id, subject=str(party["party_id"]))
-    remaining = [
-        p
-        for p in people
-        if p["role"] == party["role"] and not p["left_at"] and p["party_id"] != party["party_id"]
-    ]
-    nobody_left = not remaining and party["role"] != "third_party" and not stream.closed
-    if nobody_left and await repository.open_assignment(uow, case_id, stream.episode) is None:
-        # Nobody has a turn whose end would close the case, so intake does.
-        outcome = "withdrawn" if party["role"] == "applicant" else "refused"
-        await close_case(case_id, outcome, at, uow)
+    await close_if_a_side_left(case_id, at, uow)
     return Departure(case_id, party["party_id"], at, told_by, uow.now, False)
+
+
+async def close_if_a_side_left(case_id: UUID, at: datetime, uow: UnitOfWork) -> None:
+    """Close the case when a whole side has left and no turn is open whose end would close it.
+
+    Both a departure and the end of a turn may come last, so both ask. Emits ``CaseClosed``.
+    """
+    stream = await uow.lock_case(case_id)
+    people = await repository.parties(uow, case_id)
+    for role, outcome in (("applicant", "withdrawn"), ("respondent", "refused")):
+        side = [party["left_at"] for party in people if party["role"] == role]
+        if not side or not all(side):
+            continue
+        if await repository.open_assignment(uow, case_id, stream.episode) is None:
+            await close_case(case_id, outcome, at, uow)
+        return
 
 
 # -- lane, closing, reopening ------------------------------------------------------------------

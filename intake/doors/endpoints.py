@@ -138,7 +138,10 @@ async def attach_supplement(
         )
         await once.store(201, location=f"/v1/cases/{case_id}/supplements", resource_id=str(id_))
     rows = await repository.supplements(uow, case_id)
-    return next(dict(row) | {"text": None} for row in rows if row["supplement_id"] == id_)
+    row = next((row for row in rows if row["supplement_id"] == id_), None)
+    if row is None:  # erased since
+        raise NotFound()
+    return dict(row) | {"text": None}
 
 
 @router.get(

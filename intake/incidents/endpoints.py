@@ -94,9 +94,9 @@ async def take_incident(
 
     A referral that is refused keeps none of the others from being registered.
     """
-    results: list[dict[str, Any]] = []
     if once.replayed:
         incident_id = UUID(once.resource_id)
+        await _view(incident_id, caller, uow)  # the gate, before anything is read again
     else:
         incident_id = await repository.put(
             uow,
@@ -105,10 +105,11 @@ async def take_incident(
             normal_reference(body.accident_number),
             [paper.model_dump() for paper in body.evidence],
         )
-        for document in body.referrals:
-            results.append(await _one(document, caller, uow))
-        done = [each["submitted"].case_id for each in results if each["submitted"]]
-        await repository.add_cases(uow, incident_id, done)
+    # A replay too: each referral has its first answer under its own number, so no receipt is lost.
+    results = [await _one(document, caller, uow) for document in body.referrals]
+    done = [each["submitted"].case_id for each in results if each["submitted"]]
+    await repository.add_cases(uow, incident_id, done)
+    if not once.replayed:
         uow.audit("incident.registered", subject=str(incident_id), detail={"cases": len(done)})
         await once.store(201, location=f"/v1/incidents/{incident_id}", resource_id=str(incident_id))
     return {**await _view(incident_id, caller, uow), "results": results}

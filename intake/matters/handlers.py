@@ -295,6 +295,8 @@ async def convert(
 
 
 async def converted(row: Any, uow: UnitOfWork) -> Submitted:
-    """The first answer of a conversion, built again."""
-    first = await referral_of_case(uow, row["case_id"])
+    """The first answer of a conversion, built again. Raises ``NotFound`` once it is erased."""
+    first = row["case_id"] and await referral_of_case(uow, row["case_id"])
+    if first is None:
+        raise NotFound()
     return await submitted(uow, keys_of(uow.runtime), first)

@@ -17,6 +17,7 @@ from services.errors import (
     IdempotencyInProgress,
     IdempotencyKeyReused,
     Invalid,
+    NotFound,
     TooLarge,
     UnsupportedMediaType,
 )
@@ -108,6 +109,8 @@ async def report_round(
         uow.audit("round.reported", subject=str(id_), detail={"findings": len(body.findings)})
         await once.store(201, location="/v1/rounds", resource_id=str(id_))
     row = await repository.own(uow, caller.organisation, id_)
+    if row is None:
+        raise NotFound()
     return (await _views(uow, [row]))[0]
 
 

@@ -121,6 +121,11 @@ class Story:
             )
         )
 
+    async def recalled(self) -> None:
+        """The turn was taken back: no mediation comes to an outcome."""
+        now = self.intake.runtime.clock.now()
+        await self.say(AssignmentEnded(**self.turn(), end="recalled", ended_at=now))
+
     async def ended(self, end: str, outcome: str, *, handover: str | None = None) -> None:
         now = self.intake.runtime.clock.now()
         await self.say(
@@ -382,6 +387,35 @@ async def test_a_side_that_is_empty_closes_a_case_nobody_has_a_turn_at(intake: I
 
     shown = await read(intake, done)
     assert (shown["state"], shown["outcome"]) == ("closed", "withdrawn")
+
+
+async def test_a_side_that_left_during_a_recall_closes_the_case_when_the_turn_has_ended(
+    intake: Intake,
+) -> None:
+    """Mediation heard the recall first, then the departure, and had nothing left to end."""
+    done, story = await a_case(intake)
+    await story.offered()
+    await story.accepted()
+    await intake.post(f"/v1/cases/{done['case_id']}/departures", {"party_ref": "p2"})
+    assert (await read(intake, done))["state"] == "open"
+
+    await story.recalled()
+
+    shown = await read(intake, done)
+    assert (shown["state"], shown["outcome"]) == ("closed", "refused")
+
+
+async def test_a_turn_taken_back_closes_nothing_while_each_side_has_somebody(
+    intake: Intake,
+) -> None:
+    done, story = await a_case(intake)
+    await story.offered()
+    await story.accepted()
+
+    await story.recalled()
+
+    shown = await read(intake, done)
+    assert (shown["state"], shown["stage"]) == ("open", "registered")
 
 
 # -- the parties' own
