@@ -87,8 +87,8 @@ def _ms(values: list[float], percent: int) -> str:
 
 def _tell_growth(bench: Run, looks: list[Look]) -> None:
     start, middle, end = looks[0], looks[len(looks) // 2], looks[-1]
-    # The first tenth fills caches and pools; a leak goes on growing after it.
-    settled = [look for look in looks if look.at_hours >= 0.1 * end.at_hours] or looks
+    # The first half fills caches, pools and heaps; a leak goes on growing after it.
+    settled = [look for look in looks if look.at_hours >= 0.5 * end.at_hours] or looks
     for name in start.memory:
         slope = linear_regression(
             [look.at_hours for look in settled], [look.memory.get(name, 0.0) for look in settled]

@@ -102,7 +102,7 @@ async def close(client: AIOKafkaConsumer | AIOKafkaProducer | None) -> None:
         await asyncio.wait_for(client.stop(), CALL_SECONDS / 2)
 
 
-@lru_cache(maxsize=65_536)
+@lru_cache(maxsize=4096)  # cases come together; more would be memory that grows for hours
 def partition_of(key: bytes, partitions: int) -> int:
     """The partition of a key as Kafka's own default partitioner gives it (murmur2, positive).
 
