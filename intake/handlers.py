@@ -363,7 +363,11 @@ async def _repeat(uow: UnitOfWork, keys: Keys, referral: Referral, print_: bytes
         uow, referral.organisation, referral.normal_reference
     )
     if row is None or not hmac.compare_digest(bytes(row["fingerprint"]), print_):
-        raise ReferenceInUse(errors=[fault("/source/reference", "reference_in_use")])
+        held = f"it stands for case {row['case_number']}; " if row else ""
+        raise ReferenceInUse(
+            f"{held}other content wants a reference of its own, or a correction of that referral",
+            errors=[fault("/source/reference", "reference_in_use")],
+        )
     return await submitted(uow, keys, row)
 
 

@@ -29,6 +29,7 @@ def test_the_sample_of_the_contract_is_right() -> None:
 @settings(max_examples=50, deadline=None)
 @given(st.integers(2000, 2999), st.integers(0, 999999), st.integers(1, 9_999_999))
 def test_a_number_reads_back_in_any_hand(year: int, county: int, serial: int) -> None:
+    """Checklist 1.27."""
     number = case_number.case_number(year, f"{county:06d}", serial)
 
     assert case_number.fold(number.lower().replace("-", "")) == number

@@ -88,6 +88,7 @@ async def test_each_bad_file_gives_what_is_expected_and_writes_nothing(intake: I
 
 
 async def test_a_repeat_answers_the_same_and_creates_nothing(intake: Intake) -> None:
+    """Checklist 1.1, 1.2: brackets, width and spaces make no other number."""
     first = await intake.post("/v1/referrals", referral("R1"))
     before = await intake.counts()
     reordered = dict(reversed(referral(" Ｒ1 ").items()))
@@ -101,11 +102,13 @@ async def test_a_repeat_answers_the_same_and_creates_nothing(intake: Intake) -> 
 
 
 async def test_other_content_under_a_used_reference_is_a_conflict(intake: Intake) -> None:
+    """Checklist 1.2: the answer names the case that has the number."""
     first = await intake.registered("（1）")
 
     answer = await intake.post("/v1/referrals", referral("[1]", title="另一标题"))
 
     assert (answer.status_code, answer.json()["code"]) == (409, "reference-in-use")
+    assert first["case_number"] in answer.json()["detail"]
     kept = await intake.get(f"/v1/referrals/{first['referral_id']}?purpose=verification")
     assert kept.json()["document"]["title"] == sample("court_pre")["title"]
 
@@ -121,9 +124,13 @@ async def test_many_at_once_make_one_case(intake: Intake) -> None:
 
 
 async def test_the_same_key_with_another_body_is_refused(intake: Intake) -> None:
+    """Checklist 1.2: a day later, too."""
     key = intake.key()
     await intake.post("/v1/referrals", referral("R1"), **key)
 
+    await intake.runtime.pool.execute(
+        "UPDATE idempotency SET created_at = created_at - interval '24 hours'"
+    )
     again = await intake.post("/v1/referrals", referral("R1"), **key)
     other = await intake.post("/v1/referrals", referral("R2"), **key)
 
@@ -153,6 +160,7 @@ async def test_a_body_over_one_mebibyte_is_too_large(intake: Intake) -> None:
 
 
 async def test_case_numbers_are_taken_in_blocks_and_never_twice(intake: Intake) -> None:
+    """Checklist 1.27."""
     numbers = [(await intake.registered(f"R{n}"))["case_number"] for n in range(25)]
 
     assert len(set(numbers)) == 25
@@ -188,6 +196,7 @@ async def correct(intake: Intake, done: Any, *changes: Any, version: int = 1) ->
 
 
 async def test_a_correction_keeps_history_and_tells_what_changed(intake: Intake) -> None:
+    """Checklist 1.2."""
     done = await intake.registered("R1")
 
     answer = await correct(intake, done, ("/claim_fen", 5), ("/parties/0/phone", "19900000999"))
@@ -263,6 +272,7 @@ def sealed_referral(reference: str = "R1", **members: Any) -> bytes:
 
 
 async def test_a_command_does_what_rest_does_and_answers_no_secret(intake: Intake) -> None:
+    """Checklist 1.1."""
     done = await command(intake, "submit", sealed_referral(), reference="R1")
 
     again = await command(intake, "submit", sealed_referral(), reference="R1")
