@@ -85,6 +85,7 @@ async def test_a_key_that_is_none_is_told_so(place: Place, key: str) -> None:
 async def test_who_asks_too_much_is_told_when_to_come_again_and_then_it_works(
     place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Checklist 1.33: 429 with ``Retry-After`` beyond the rate."""
     runtime = place.it.runtimes["routing"]
     monkeypatch.setattr(
         runtime, "settings", runtime.settings.model_copy(update={"requests_per_second": 20})
