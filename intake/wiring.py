@@ -3,8 +3,6 @@
 from importlib import import_module
 from typing import TYPE_CHECKING, Final
 
-from fastapi import APIRouter
-
 from intake import commands, repository
 from intake.attachments import handlers as papers
 from intake.attachments import jobs as checks
@@ -118,13 +116,6 @@ ROOMS_WITH_TABLES: Final = (
 )
 
 
-def _router() -> APIRouter:
-    whole = APIRouter()
-    for room in ROOMS:
-        whole.include_router(room)
-    return whole
-
-
 def _schema() -> Schema:
     from intake.tables import EXTRA_DDL, METADATA
 
@@ -138,7 +129,7 @@ INTAKE = Service(
     name="intake",
     title="intake",
     description="The front door: referrals, cases, parties, receipts, the case file and timeline",
-    router=_router,
+    routers=lambda: ROOMS,
     settings=IntakeSettings,
     schema=_schema,
     gather_seconds=0.1,

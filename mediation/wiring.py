@@ -2,8 +2,6 @@
 
 from typing import Final
 
-from fastapi import APIRouter
-
 from mediation.access_log import router as access_log
 from mediation.agreement.endpoints import router as agreements
 from mediation.commands import COMMANDS
@@ -19,22 +17,16 @@ from mediation.session.endpoints import router as sessions
 from mediation.settings import MediationSettings
 from services.service import Schema, Service
 
-
-def router() -> APIRouter:
-    """Every endpoint, noun by noun."""
-    whole = APIRouter()
-    for noun in (
-        queue,
-        mediators,
-        proceedings,
-        sessions,
-        agreements,
-        obligations,
-        confirmations,
-        access_log,
-    ):
-        whole.include_router(noun)
-    return whole
+NOUNS: Final = (
+    queue,
+    mediators,
+    proceedings,
+    sessions,
+    agreements,
+    obligations,
+    confirmations,
+    access_log,
+)
 
 
 def _schema() -> Schema:
@@ -47,7 +39,7 @@ MEDIATION: Final = Service(
     name="mediation",
     title="Mediation",
     description="The work: queues, mediators, consent, sessions, agreements, performance.",
-    router=router,
+    routers=lambda: NOUNS,
     settings=MediationSettings,
     schema=_schema,
     consumes=CONSUMES,

@@ -26,15 +26,10 @@ from services.problem import problems
 POLL_SECONDS = 0.25
 
 
-def router() -> APIRouter:
-    """The endpoints under ``/v1``."""
-    return _router
+router = APIRouter(prefix="/v1")
 
 
-_router = APIRouter(prefix="/v1")
-
-
-@_router.get("/feeds/{connection}", response_model=FeedView, responses=problems(Gone))
+@router.get("/feeds/{connection}", response_model=FeedView, responses=problems(Gone))
 async def read_feed(
     request: Request,
     response: Response,
@@ -85,7 +80,7 @@ async def read_feed(
     }
 
 
-@_router.get("/messages", response_model=Items[MessageView], responses=problems(CursorInvalid))
+@router.get("/messages", response_model=Items[MessageView], responses=problems(CursorInvalid))
 async def list_messages(
     caller: Annotated[Caller, requires("message:read")],
     uow: Reader,
@@ -104,7 +99,7 @@ async def list_messages(
     return page.answer(rows, lambda r: (r["id"],), dict, filters, direction="desc")
 
 
-@_router.get("/messages/{message_id}", response_model=MessageWithAttemptsView, responses=problems())
+@router.get("/messages/{message_id}", response_model=MessageWithAttemptsView, responses=problems())
 async def read_message(
     message_id: UUID, caller: Annotated[Caller, requires("message:read")], uow: Reader
 ) -> dict[str, Any]:
@@ -116,13 +111,13 @@ async def read_message(
     return {**row, "tries": [dict(a) for a in await messages.attempts(message_id)]}
 
 
-@_router.get("/templates", response_model=TemplatesView, responses=problems())
+@router.get("/templates", response_model=TemplatesView, responses=problems())
 async def list_templates(caller: Annotated[Caller, requires("message:read")]) -> dict[str, Any]:
     """List all templates with the law each rests on."""
     return {"items": [asdict(t) for t in templates.load().values()]}
 
 
-@_router.get("/templates/{code}", response_model=TemplateView, responses=problems())
+@router.get("/templates/{code}", response_model=TemplateView, responses=problems())
 async def read_template(
     code: Annotated[str, Path(pattern=r"^[a-z][a-z0-9-]{0,63}$")],
     caller: Annotated[Caller, requires("message:read")],

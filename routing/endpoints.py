@@ -51,12 +51,7 @@ OrganisationCode = Annotated[str, Path(pattern=r"^[0-9]{6}-[A-Z]{2}-[0-9]{4}$")]
 PlaceCode = Annotated[str, Path(pattern=r"^[0-9]{12}([0-9]{3})?$")]
 
 
-def router() -> APIRouter:
-    """The endpoints under ``/v1`` and ``/oauth``."""
-    return _router
-
-
-_router = APIRouter()
+router = APIRouter()
 
 
 # -- tokens ---------------------------------------------------------------------------------------
@@ -108,7 +103,7 @@ def _credentials(request: Request, form: dict[str, str]) -> tuple[str, str]:
     return form.get("client_id", ""), form.get("client_secret", "")
 
 
-@_router.post(
+@router.post(
     "/oauth/token",
     response_model=schemas.TokenView,
     responses=problems(),
@@ -150,7 +145,7 @@ async def issue_token(request: Request) -> Any:
     return JSONResponse(answer, headers={"Cache-Control": "no-store", "Pragma": "no-cache"})
 
 
-@_router.get("/oauth/jwks", response_model=schemas.KeysView, responses=problems())
+@router.get("/oauth/jwks", response_model=schemas.KeysView, responses=problems())
 async def read_keys(request: Request) -> dict[str, Any]:
     """Read the public keys that verify access tokens."""
     keys = runtime_of(request).directory.all("key").values()
@@ -177,7 +172,7 @@ def _page_of(
     return page.answer(found[: page.fetch], lambda r: (r[0],), lambda r: r[1], filters)
 
 
-@_router.get(
+@router.get(
     "/v1/organisations",
     response_model=Items[schemas.OrganisationView],
     responses=problems(CursorInvalid),
@@ -194,7 +189,7 @@ async def list_organisations(
     return _page_of(page, values, {"kind": kind, "place": place})
 
 
-@_router.get(
+@router.get(
     "/v1/organisations/{code}", response_model=schemas.OrganisationView, responses=problems()
 )
 async def read_organisation(
@@ -210,7 +205,7 @@ def _found(value: dict[str, Any] | None) -> dict[str, Any]:
     return value
 
 
-@_router.get(
+@router.get(
     "/v1/places", response_model=Items[schemas.PlaceView], responses=problems(CursorInvalid)
 )
 async def list_places(
@@ -225,13 +220,13 @@ async def list_places(
     return _page_of(page, values, {"parent": parent, "level": level})
 
 
-@_router.get("/v1/places/{code}", response_model=schemas.PlaceView, responses=problems())
+@router.get("/v1/places/{code}", response_model=schemas.PlaceView, responses=problems())
 async def read_place(request: Request, code: PlaceCode, caller: DirectoryReader) -> dict[str, Any]:
     """Read one place."""
     return _found(runtime_of(request).directory.place(code))
 
 
-@_router.get("/v1/calendars/{year}", response_model=schemas.CalendarView, responses=problems())
+@router.get("/v1/calendars/{year}", response_model=schemas.CalendarView, responses=problems())
 async def read_calendar(
     request: Request,
     year: Annotated[int, Path(ge=2000, le=2100)],
@@ -244,7 +239,7 @@ async def read_calendar(
 ConnectionReader = Annotated[Caller, requires("connection:read")]
 
 
-@_router.get(
+@router.get(
     "/v1/connections",
     response_model=Items[schemas.ConnectionView],
     responses=problems(CursorInvalid),
@@ -259,7 +254,7 @@ async def list_connections(
     return _page_of(page, values, {})
 
 
-@_router.get("/v1/connections/{name}", response_model=schemas.ConnectionView, responses=problems())
+@router.get("/v1/connections/{name}", response_model=schemas.ConnectionView, responses=problems())
 async def read_connection(
     request: Request,
     name: Annotated[str, Path(pattern=r"^[a-z][a-z0-9-]{2,31}$")],
@@ -271,7 +266,7 @@ async def read_connection(
     return _found(runtime_of(request).directory.connection(name))
 
 
-@_router.post(
+@router.post(
     "/v1/directory/imports",
     status_code=200,
     response_model=schemas.ImportView,
@@ -291,13 +286,13 @@ async def import_directory(
 DecisionReader = Annotated[Caller, requires("decision:read")]
 
 
-@_router.get("/v1/rule-sets", response_model=schemas.RuleSetsView, responses=problems())
+@router.get("/v1/rule-sets", response_model=schemas.RuleSetsView, responses=problems())
 async def list_rule_sets(caller: DecisionReader) -> dict[str, Any]:
     """List rule sets: rules are public, each with its source."""
     return {"items": [rule_set()]}
 
 
-@_router.get("/v1/rule-sets/{version}", response_model=schemas.RuleSetView, responses=problems())
+@router.get("/v1/rule-sets/{version}", response_model=schemas.RuleSetView, responses=problems())
 async def read_rule_set(
     version: Annotated[str, Path(max_length=20)], caller: DecisionReader
 ) -> dict[str, Any]:
@@ -323,7 +318,7 @@ def _decision_view(row: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-@_router.get(
+@router.get(
     "/v1/decisions",
     response_model=Items[schemas.DecisionView],
     responses=problems(CursorInvalid),
@@ -335,7 +330,7 @@ async def list_decisions(
     return await _list(uow, caller, page, "decision", {"case_id": case_id}, _decision_view)
 
 
-@_router.get(
+@router.get(
     "/v1/decisions/{decision_id}", response_model=schemas.DecisionView, responses=problems()
 )
 async def read_decision(decision_id: UUID, caller: DecisionReader, uow: Reader) -> dict[str, Any]:
@@ -344,7 +339,7 @@ async def read_decision(decision_id: UUID, caller: DecisionReader, uow: Reader) 
     return _decision_view(await _mine(uow, caller, row))
 
 
-@_router.post(
+@router.post(
     "/v1/decisions/{decision_id}/overrides",
     status_code=201,
     response_model=schemas.DecisionView,
@@ -426,7 +421,7 @@ async def _mine(
     return found
 
 
-@_router.get(
+@router.get(
     "/v1/assignments",
     response_model=Items[schemas.AssignmentView],
     responses=problems(CursorInvalid),
@@ -445,7 +440,7 @@ async def list_assignments(
     return await _list(uow, caller, page, "assignment", filters, own=("organisation",))
 
 
-@_router.get(
+@router.get(
     "/v1/assignments/{assignment_id}", response_model=schemas.AssignmentView, responses=problems()
 )
 async def read_assignment(
@@ -461,7 +456,7 @@ async def read_assignment(
     return found
 
 
-@_router.post(
+@router.post(
     "/v1/assignments/{assignment_id}/recalls",
     status_code=201,
     response_model=schemas.AssignmentView,
@@ -479,7 +474,7 @@ async def recall_assignment(
     return await _mine(uow, caller, await repository.turn_of(uow.db, assignment_id), "organisation")
 
 
-@_router.post(
+@router.post(
     "/v1/assignments/{assignment_id}/objection-decisions",
     status_code=201,
     response_model=schemas.AssignmentView,
@@ -508,7 +503,7 @@ ConferenceReader = Annotated[Caller, requires("conference:read")]
 OF_CONFERENCE = ("members", "convened_by")
 
 
-@_router.post(
+@router.post(
     "/v1/conferences",
     status_code=201,
     response_model=schemas.ConferenceView,
@@ -531,7 +526,7 @@ async def settle_case(
     return await _mine(uow, caller, row, *OF_CONFERENCE)
 
 
-@_router.get(
+@router.get(
     "/v1/conferences",
     response_model=Items[schemas.ConferenceView],
     responses=problems(CursorInvalid),
@@ -548,7 +543,7 @@ async def list_conferences(
     return await _list(uow, caller, page, "conference", filters, own=OF_CONFERENCE)
 
 
-@_router.get(
+@router.get(
     "/v1/conferences/{conference_id}", response_model=schemas.ConferenceView, responses=problems()
 )
 async def read_conference(
@@ -567,7 +562,7 @@ LinkageWriter = Annotated[Caller, requires("linkage:write")]
 IN_CHARGE = ("source", "handler")
 
 
-@_router.post(
+@router.post(
     "/v1/linkages",
     status_code=201,
     response_model=schemas.LinkageView,
@@ -592,7 +587,7 @@ async def _linkage(
     return found
 
 
-@_router.get(
+@router.get(
     "/v1/linkages", response_model=Items[schemas.LinkageView], responses=problems(CursorInvalid)
 )
 async def list_linkages(
@@ -608,7 +603,7 @@ async def list_linkages(
     return await _list(uow, caller, page, "linkage", filters, own=own, roles=IN_CHARGE)
 
 
-@_router.get("/v1/linkages/{linkage_id}", response_model=schemas.LinkageView, responses=problems())
+@router.get("/v1/linkages/{linkage_id}", response_model=schemas.LinkageView, responses=problems())
 async def read_linkage(
     linkage_id: UUID, caller: LinkageReader, uow: Reader, response: Response
 ) -> dict[str, Any]:
@@ -616,7 +611,7 @@ async def read_linkage(
     return await _linkage(uow, caller, linkage_id, response)
 
 
-@_router.post(
+@router.post(
     "/v1/linkages/{linkage_id}/answers",
     status_code=201,
     response_model=schemas.LinkageView,
@@ -638,7 +633,7 @@ async def answer_linkage(
     return await _linkage(uow, caller, linkage_id, response)
 
 
-@_router.post(
+@router.post(
     "/v1/linkages/{linkage_id}/cancellations",
     status_code=201,
     response_model=schemas.LinkageView,
@@ -666,7 +661,7 @@ ClockReader = Annotated[Caller, requires("clock:read")]
 ClockWriter = Annotated[Caller, requires("clock:write")]
 
 
-@_router.get(
+@router.get(
     "/v1/clocks", response_model=Items[schemas.ClockView], responses=problems(CursorInvalid)
 )
 async def list_clocks(
@@ -693,7 +688,7 @@ async def _clock(
     return {**row, "pauses": await repository.pauses_of(uow.db, row["id"])}
 
 
-@_router.get("/v1/clocks/{clock_id}", response_model=schemas.ClockView, responses=problems())
+@router.get("/v1/clocks/{clock_id}", response_model=schemas.ClockView, responses=problems())
 async def read_clock(
     clock_id: UUID, caller: ClockReader, uow: Reader, response: Response
 ) -> dict[str, Any]:
@@ -712,7 +707,7 @@ async def _clock_to_change(
     return _found(await clocks.load(uow, clock_id, version))
 
 
-@_router.post(
+@router.post(
     "/v1/clocks/{clock_id}/pauses",
     status_code=201,
     response_model=schemas.ClockView,
@@ -747,7 +742,7 @@ async def _store_clock(uow: UnitOfWork, once: Once, row: dict[str, Any], action:
     await once.store(201, location=f"/v1/clocks/{row['id']}", resource_id=str(row["id"]))
 
 
-@_router.post(
+@router.post(
     "/v1/clocks/{clock_id}/resumptions",
     status_code=201,
     response_model=schemas.ClockView,
@@ -770,7 +765,7 @@ async def resume_clock(
     return await _clock(uow, caller, clock_id, response)
 
 
-@_router.post(
+@router.post(
     "/v1/clocks/{clock_id}/extensions",
     status_code=201,
     response_model=schemas.ClockView,
@@ -793,7 +788,7 @@ async def extend_clock(
     return await _clock(uow, caller, clock_id, response)
 
 
-@_router.post(
+@router.post(
     "/v1/test-clock/advances",
     status_code=201,
     response_model=schemas.OffsetView,

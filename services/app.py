@@ -10,6 +10,7 @@ from typing import Any
 
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import JSONResponse
+from fastapi.routing import APIRoute
 from prometheus_client import CONTENT_TYPE_LATEST, Counter, Histogram, generate_latest
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -277,7 +278,12 @@ def create_app(service: Service, *, work: bool = False, runtime: Runtime | None 
         responses={},
     )
     problem.install(app)
-    app.include_router(service.router(), tags=[service.name])
+    for router in service.routers():
+        for route in router.routes:
+            if isinstance(route, APIRoute):
+                route.tags = [service.name]
+            # The route itself: including its router would work out every parameter once more.
+            app.router.routes.append(route)
 
     @app.get("/health/live", tags=["health"], summary="The process answers")
     async def live() -> dict[str, str]:

@@ -83,7 +83,6 @@ def show(value: Any) -> None:
 def serve(name: str, *, api: bool, work: bool) -> None:
     """Run one process of one service until it is told to stop."""
     import uvicorn
-    from fastapi import APIRouter
 
     from services import telemetry
     from services.app import create_app
@@ -95,7 +94,7 @@ def serve(name: str, *, api: bool, work: bool) -> None:
     if not api:
         from dataclasses import replace
 
-        service = replace(service, router=APIRouter)
+        service = replace(service, routers=tuple)
     application = create_app(service, work=work)
     # What was loaded stays: the collector need not walk it, and young objects die by themselves.
     gc.collect()

@@ -1,7 +1,7 @@
 """A service as a value: what it serves, hears, runs and owns."""
 
 import re
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
@@ -157,7 +157,7 @@ class Service:
     name: str
     title: str
     description: str
-    router: Callable[[], APIRouter]
+    routers: Callable[[], Iterable[APIRouter]]
     settings: type[ServiceSettings]
     # Only migrations and checks need it: a running service imports no SQLAlchemy.
     schema: Callable[[], Schema]
