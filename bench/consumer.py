@@ -145,8 +145,6 @@ async def measure(task: dict[str, Any]) -> dict[str, Any]:
     """ABBA rounds of raw and ours."""
     from dataclasses import replace
 
-    from fastapi import APIRouter
-
     from services.events.intake import PartyChanged
     from services.runtime import Runtime
     from services.service import Received, load, on
@@ -158,7 +156,7 @@ async def measure(task: dict[str, Any]) -> dict[str, Any]:
         )
 
     service = replace(
-        load("intake"), name="bench", router=APIRouter, consumes=(on(PartyChanged, effect),)
+        load("intake"), name="bench", routers=tuple, consumes=(on(PartyChanged, effect),)
     )
     runtime = await Runtime.open(service)
     db = await asyncpg.connect(task["admin_url"])
