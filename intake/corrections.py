@@ -7,6 +7,7 @@ from typing import Any
 from uuid import UUID
 
 from intake import pointers, repository
+from intake.doors import mandates
 from intake.gates.model import warned
 from intake.handlers import (
     REFERRAL_TABLE,
@@ -47,6 +48,7 @@ class Corrected:
     version: int
     changed: tuple[str, ...]
     warnings: list[dict[str, str]]
+    mandate_id: UUID | None = None
 
 
 async def correct_referral(
@@ -58,11 +60,13 @@ async def correct_referral(
     reason: str,
     occurred_at: datetime | None,
     version: int | None,
+    mandate_id: UUID | None = None,
 ) -> Corrected:
     """Change members of a referral; the version that stood is kept, sealed.
 
     Emits ``CaseCorrected``, ``PartyChanged`` per changed party, ``HandlingConstraintsChanged``.
-    Raises ``NotFound``, ``VersionMismatch``, ``Invalid`` with every fault.
+    Raises ``NotFound``, ``VersionMismatch``, ``Invalid`` with every fault; what
+    ``mandates.in_force`` raises for an act under a mandate.
     """
     seen = await repository.own_referral(uow, scope, referral_id)
     if seen is None:
@@ -78,6 +82,10 @@ async def correct_referral(
         raise Invalid(errors=[fault("/occurred_at", "in_future")])
     keys = keys_of(uow.runtime)
     before = opened(keys, row)
+    under = None
+    if mandate_id is not None:
+        under = await mandates.in_force(uow, row["case_id"], mandate_id)
+        await _require_own_party(uow, under, before, changes)
     document, errors = pointers.apply(before, changes)
     document = _as_sent(document)
     verdict = validate(document, uow.runtime.directory, lanes.may_send, uow.now)
@@ -86,7 +94,20 @@ async def correct_referral(
     if errors or verdict.referral is None:
         raise Invalid(errors=errors)
     warnings = (*verdict.warnings, *warned(verdict.referral, uow.runtime.directory))
-    return await _write(row, before, verdict.referral, warnings, keys, uow, reason, changes, at)
+    facts = verdict.referral
+    return await _write(row, before, facts, warnings, keys, uow, reason, changes, at, under)
+
+
+async def _require_own_party(
+    uow: UnitOfWork, mandate: Any, before: dict[str, Any], changes: list[tuple[str, Any]]
+) -> None:
+    """A mandate speaks of its own party: it corrects no other's. Raises ``Invalid``."""
+    people = await repository.parties(uow, mandate["case_id"])
+    ref = next(p["ref"] for p in people if p["party_id"] == mandate["party_id"])
+    indexes = {str(n) for n, party in enumerate(before["parties"]) if party["ref"] != ref}
+    parts = [pointer.split("/") for pointer, _ in changes]
+    if any(part[1:2] == ["parties"] and part[2:3] and part[2] in indexes for part in parts):
+        raise Invalid(errors=[fault(mandates.HEADER, "mandate_of_another_party")])
 
 
 def _as_sent(document: dict[str, Any]) -> dict[str, Any]:
@@ -111,9 +132,11 @@ async def _write(
     reason: str,
     changes: list[tuple[str, Any]],
     at: datetime,
+    under: Any = None,
 ) -> Corrected:
     referral_id, case_id = row["referral_id"], row["case_id"]
     pointers_ = sorted({pointer for pointer, _ in changes})
+    mandate_id = under["mandate_id"] if under is not None else None
     sealed = keys.vault.reseal(
         REFERRAL_TABLE,
         referral_id,
@@ -129,6 +152,7 @@ async def _write(
         changed=pointers_,
         organisation=row["organisation"],
         occurred_at=at,
+        mandate_id=mandate_id,
     )
     case = await repository.case(uow, case_id)
     if case is None:
@@ -165,7 +189,12 @@ async def _write(
                 changed_at=uow.now,
             )
         )
-    uow.audit("referral.corrected", case_id=case_id, subject=str(referral_id))
+    uow.audit(
+        "referral.corrected",
+        case_id=case_id,
+        subject=str(referral_id),
+        detail=mandates.mark(under),
+    )
     warnings += waived(before, facts)
     return Corrected(
         referral_id,
@@ -174,6 +203,7 @@ async def _write(
         row["version"] + 1,
         tuple(pointers_),
         [warning.wire() for warning in warnings],
+        mandate_id,
     )
 
 

@@ -10,6 +10,7 @@ from pydantic import AwareDatetime
 
 from intake import handlers, repository, schemas, views
 from intake.corrections import correct_referral
+from intake.doors.schemas import UnderMandate
 from intake.gates.schemas import refused_response
 from intake.handlers import fault, parsed
 from intake.keys import keys_of
@@ -219,7 +220,7 @@ async def read_receipt(
     "/v1/referrals/{referral_id}/corrections",
     status_code=201,
     response_model=schemas.CorrectedView,
-    responses=problems(VersionMismatch, VersionRequired, *_WRITES),
+    responses=problems(Conflict, VersionMismatch, VersionRequired, *_WRITES),
     summary="Correct a referral, with a reason",
 )
 async def correct(
@@ -230,6 +231,7 @@ async def correct(
     uow: Unit,
     once: Once,
     response: Response,
+    mandate_id: UnderMandate = None,
 ) -> Any:
     """Change members by pointer; what stood before is kept as history."""
     scope = AgencyScope(caller)
@@ -238,8 +240,15 @@ async def correct(
         if row is None:
             raise NotFound()
         etag(response, row["version"])
-        changed = [change.pointer for change in body.changes]
-        return {**dict(row), "version": int(once.resource_id), "changed": sorted(set(changed))}
+        version = int(once.resource_id)
+        history = await repository.referral_history(uow, referral_id)
+        replaced = next(old for old in history if old["version"] == version - 1)
+        return {
+            **dict(row),
+            "version": version,
+            "changed": replaced["changed"],
+            "mandate_id": replaced["mandate_id"],
+        }
     done = await correct_referral(
         referral_id,
         uow,
@@ -248,6 +257,7 @@ async def correct(
         reason=body.reason,
         occurred_at=body.occurred_at,
         version=version,
+        mandate_id=mandate_id,
     )
     etag(response, done.version)
     await once.store(201, location=f"/v1/referrals/{referral_id}", resource_id=str(done.version))
@@ -517,8 +527,12 @@ async def depart(
     caller: Annotated[Caller, requires("case:leave")],
     uow: Unit,
     response: Response,
+    mandate_id: UnderMandate = None,
 ) -> Any:
-    """Cannot be refused; needs neither If-Match nor Idempotency-Key; a repeat answers the first."""
+    """Cannot be refused; needs neither If-Match nor Idempotency-Key; a repeat answers the first.
+
+    Under a mandate that does not hold it is 422: then only the party itself, or a desk without it.
+    """
     await AgencyScope(caller).require(uow, case_id, roles=("source", "handler"))
     if body.party_id is None and body.party_ref is None:
         raise Invalid(errors=[fault("/party_id", "required")])
@@ -530,6 +544,7 @@ async def depart(
             ref=body.party_ref,
             left_at=body.left_at,
             told_by="organisation",
+            mandate_id=mandate_id,
         ),
         response,
     )

@@ -10,6 +10,7 @@ from typing import Any, Final
 from uuid import UUID
 
 from intake import receipt, repository
+from intake.doors import mandates
 from intake.gates.handlers import Barred, require_open
 from intake.keys import Keys, keys_of
 from intake.legal_context import travelling
@@ -412,6 +413,7 @@ class Departure:
     told_by: str
     recorded_at: datetime
     replayed: bool
+    mandate_id: UUID | None = None
 
 
 async def leave_case(
@@ -422,11 +424,12 @@ async def leave_case(
     ref: str | None = None,
     left_at: datetime | None,
     told_by: str,
+    mandate_id: UUID | None = None,
 ) -> Departure:
     """Let a party leave; it cannot be refused, and a repeat answers the first result.
 
     Emits ``PartyLeft``, and ``CaseClosed`` when nobody works on the case and a side is empty.
-    人民调解法 23.
+    人民调解法 23. Raises ``Invalid`` when who tells it has no mandate of this party in force.
     """
     await uow.lock_case(case_id)
     people = await repository.parties(uow, case_id)
@@ -445,11 +448,18 @@ async def leave_case(
             party["left_told_by"],
             party["left_recorded_at"],
             True,
+            party["left_mandate_id"],
         )
     at = left_at or uow.now
     if at > uow.now:
         raise Invalid(errors=[fault("/left_at", "in_future")])
-    await repository.leave(uow, party["party_id"], at, told_by)
+    under = None
+    if mandate_id is not None:
+        try:
+            under = await mandates.in_force(uow, case_id, mandate_id, party_id=party["party_id"])
+        except Conflict as revoked:  # leaving is never a conflict; the party itself may still go
+            raise Invalid(errors=list(revoked.errors)) from None
+    await repository.leave(uow, party["party_id"], at, told_by, mandate_id)
     uow.emit(
         PartyLeft(
             case_id=case_id,
@@ -460,9 +470,10 @@ async def leave_case(
         ),
         occurred_at=at,
     )
-    uow.audit("party.left", case_id=case_id, subject=str(party["party_id"]))
+    detail = mandates.mark(under)
+    uow.audit("party.left", case_id=case_id, subject=str(party["party_id"]), detail=detail)
     await close_if_a_side_left(case_id, at, uow)
-    return Departure(case_id, party["party_id"], at, told_by, uow.now, False)
+    return Departure(case_id, party["party_id"], at, told_by, uow.now, False, mandate_id)
 
 
 async def close_if_a_side_left(case_id: UUID, at: datetime, uow: UnitOfWork) -> None:

@@ -119,6 +119,9 @@ MESSAGES: Final[dict[str, str]] = {
     " nothing was.",
     "not_a_place_of_rounds": "排查以村、乡镇、县为单位。/ A round is of a village, a township or a"
     " county.",
+    "mandate_unknown": "没有本机构登记的这项代办授权。/ There is no such mandate of this"
+    " organisation in the case.",
+    "mandate_of_another_party": "这项代办授权不是该当事人的。/ The mandate is not that party's.",
     "mandate_revoked": "代办授权已经撤回。/ The mandate was revoked.",
     **{
         code: f"{sentence['zh']} {sentence['en']}"

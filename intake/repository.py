@@ -236,12 +236,13 @@ async def replace_document(
     changed: list[str],
     organisation: str,
     occurred_at: datetime,
+    mandate_id: UUID | None = None,
 ) -> None:
     """The referral's next version; the one that stood is kept as history."""
     await uow.db.execute(
         """WITH old AS (INSERT INTO referral_version (referral_id, version, document, changed,
-             reason, organisation, acted_by, occurred_at, recorded_at)
-           VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)), again AS (
+             reason, organisation, acted_by, occurred_at, recorded_at, mandate_id)
+           VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $11)), again AS (
              INSERT INTO duplicate_queue (referral_id, recorded_at) VALUES ($1, $9)
              ON CONFLICT DO NOTHING)
            UPDATE referral SET document = $10, version = $2 + 1 WHERE referral_id = $1""",
@@ -255,13 +256,14 @@ async def replace_document(
         occurred_at,
         uow.now,
         document,
+        mandate_id,
     )
 
 
 async def referral_history(uow: UnitOfWork, referral_id: UUID) -> list[Row]:
     """Corrections of a referral, oldest first."""
     rows: list[Row] = await uow.db.fetch(
-        """SELECT version, changed, organisation, acted_by, occurred_at, recorded_at
+        """SELECT version, changed, organisation, acted_by, mandate_id, occurred_at, recorded_at
            FROM referral_version WHERE referral_id = $1 ORDER BY version""",
         referral_id,
     )
@@ -447,7 +449,7 @@ async def parties(uow: UnitOfWork, case_id: UUID) -> list[Row]:
     """The parties without names, in the referral's order."""
     rows: list[Row] = await uow.db.fetch(
         """SELECT party_id, referral_id, ref, role, kind, organisation, consent, consent_on,
-             receipt_version, left_at, left_told_by, left_recorded_at
+             receipt_version, left_at, left_told_by, left_recorded_at, left_mandate_id
            FROM party WHERE case_id = $1 ORDER BY length(ref), ref""",
         case_id,
     )
@@ -642,15 +644,23 @@ async def reopen(uow: UnitOfWork, case_id: UUID, episode: int) -> None:
     )
 
 
-async def leave(uow: UnitOfWork, party_id: UUID, left_at: datetime, told_by: str) -> bool:
+async def leave(
+    uow: UnitOfWork,
+    party_id: UUID,
+    left_at: datetime,
+    told_by: str,
+    mandate_id: UUID | None = None,
+) -> bool:
     """Record that a party left; False when it had left before (the first result stands)."""
     status = await uow.db.execute(
-        """UPDATE party SET left_at = $2, left_told_by = $3, left_recorded_at = $4
+        """UPDATE party SET left_at = $2, left_told_by = $3, left_recorded_at = $4,
+             left_mandate_id = $5
            WHERE party_id = $1 AND left_at IS NULL""",
         party_id,
         left_at,
         told_by,
         uow.now,
+        mandate_id,
     )
     return bool(status.endswith(" 1"))
 
@@ -840,11 +850,14 @@ ACCESS_ACTIONS: Final = (
 async def access_log(
     uow: UnitOfWork, case_id: UUID, *, party_id: UUID | None, before: list[Any] | None, limit: int
 ) -> list[Row]:
-    """Who opened the file of a case (or of one party in it), youngest first."""
+    """Who opened the file of a case (or of one party in it), or acted under a party's mandate.
+
+    Youngest first.
+    """
     rows: list[Row] = await uow.db.fetch(
         """SELECT id, action, organisation, actor, acted_by, purpose, recorded_at, chain_number,
              detail FROM audit_entry
-           WHERE case_id = $1 AND action = ANY($2)
+           WHERE case_id = $1 AND (action = ANY($2) OR detail ? 'mandate_id')
              AND ($3::text IS NULL OR detail->'parties' ? $3)
              AND ($4::timestamptz IS NULL OR (recorded_at, id) < ($4, $5))
            ORDER BY recorded_at DESC, id DESC LIMIT $6""",

@@ -67,6 +67,7 @@ class CorrectionView(BaseModel):
     changed: list[str]
     organisation: str
     acted_by: str | None
+    mandate_id: UUID | None = None
     occurred_at: Instant
     recorded_at: Instant
 
@@ -116,6 +117,7 @@ class CorrectedView(BaseModel):
     case_number: str
     version: int
     changed: list[str]
+    mandate_id: UUID | None = None
     warnings: list[Finding]
 
 
@@ -299,12 +301,13 @@ class PartiesView(BaseModel):
 
 
 class AccessEntry(BaseModel):
-    """One opening of the file."""
+    """One opening of the file, or one act that was done under a party's mandate."""
 
     at: Instant
     what: str
     organisation: str | None
     purpose: str | None
+    mandate_id: UUID | None = None
     client: str | None = None
     acted_by: str | None = None
     chain_number: int | None = None
@@ -361,6 +364,7 @@ class DepartureView(BaseModel):
     party_id: UUID
     left_at: Instant
     told_by: str
+    mandate_id: UUID | None = None
     recorded_at: Instant
 
 

@@ -216,6 +216,7 @@ def access_view(row: Any, *, for_party: bool) -> dict[str, Any]:
         "what": row["action"],
         "organisation": row["organisation"] or row["detail"].get("for"),
         "purpose": row["purpose"],
+        "mandate_id": row["detail"].get("mandate_id"),
         "chain_number": row["chain_number"],
     }
     if not for_party:

@@ -12,6 +12,7 @@ from intake import links
 from intake.attachments import handlers, repository, schemas
 from intake.attachments.handlers import Giver
 from intake.attachments.model import site
+from intake.doors.schemas import UnderMandate
 from intake.handlers import fault
 from intake.keys import keys_of
 from intake.schemas import Purpose
@@ -120,13 +121,22 @@ async def announce(
     metadata: Metadata = "",
     length: Length = None,
     version: Resumable = None,
+    mandate_id: UnderMandate = None,
 ) -> Any:
     """tus creation. A paper that is announced twice and uploaded once costs nothing: it expires."""
     roles = await AgencyScope(caller).require(uow, case_id, roles=("source", "handler", "linked"))
     given_as = next(role for role in ("handler", "source", "linked") if role in roles)
     made = (metadata, length, version)
     return await _announced(
-        uow, case_id, Giver.of(caller), given_as, made, once, response, "/v1/attachments"
+        uow,
+        case_id,
+        Giver.of(caller),
+        given_as,
+        made,
+        once,
+        response,
+        "/v1/attachments",
+        mandate_id,
     )
 
 
@@ -139,6 +149,7 @@ async def _announced(
     once: OnceIfKeyed,
     response: Response,
     path: str,
+    mandate_id: UUID | None = None,
 ) -> Any:
     metadata, length, version = made
     _require_version(version)
@@ -146,7 +157,9 @@ async def _announced(
         attachment_id = UUID(once.resource_id)
     else:
         paper, size = handlers.described_by(metadata, length)
-        attachment_id = await handlers.announce(uow, case_id, giver, given_as, paper, size)
+        attachment_id = await handlers.announce(
+            uow, case_id, giver, given_as, paper, size, mandate_id=mandate_id
+        )
         location = f"{path}/{attachment_id}"
         await once.store(201, location=location, resource_id=str(attachment_id))
     row = await handlers.own_upload(uow, attachment_id, giver)

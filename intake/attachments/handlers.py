@@ -25,6 +25,7 @@ from intake.attachments.model import (
     read_metadata,
     site,
 )
+from intake.doors import mandates
 from intake.handlers import fault
 from intake.keys import Keys, keys_of
 from services.access import AgencyScope
@@ -96,11 +97,19 @@ def described_by(header: str, length: str | None) -> tuple[Described, int]:
 
 
 async def announce(
-    uow: UnitOfWork, case_id: UUID, giver: Giver, given_as: str, paper: Described, size: int
+    uow: UnitOfWork,
+    case_id: UUID,
+    giver: Giver,
+    given_as: str,
+    paper: Described,
+    size: int,
+    *,
+    mandate_id: UUID | None = None,
 ) -> UUID:
     """Make room for a paper; its bytes follow in parts until ``expires_at``.
 
-    Raises ``NotFound``, ``Conflict`` when the case or the party has as many as the site allows.
+    Raises ``NotFound``, ``Conflict`` when the case or the party has as many as the site allows,
+    and what ``mandates.in_force`` raises.
     """
     case = await repository.lock_case(uow, case_id)
     if case is None:
@@ -111,6 +120,9 @@ async def announce(
         await repository.count_of_party(uow, giver.party_id) >= site()["most_of_a_party"]
     ):
         raise Conflict("the party has handed in as many papers as it may")
+    under = None
+    if mandate_id is not None:
+        under = await mandates.in_force(uow, case_id, mandate_id)
     keys, attachment_id = keys_of(uow.runtime), new_id()
     sealed = keys.vault.seal(_TABLE, attachment_id, {"name": paper.name})
     await repository.add(
@@ -122,6 +134,7 @@ async def announce(
             "given_as": given_as,
             "party_id": giver.party_id,
             "client": giver.client,
+            "mandate_id": mandate_id,
             "sensitive": paper.sensitive,
             "retention": paper.retention,
             "size_bytes": size,
@@ -133,7 +146,12 @@ async def announce(
             "expires_at": uow.now + timedelta(hours=site()["upload_hours"]),
         },
     )
-    uow.audit("attachment.announced", case_id=case_id, subject=str(attachment_id))
+    uow.audit(
+        "attachment.announced",
+        case_id=case_id,
+        subject=str(attachment_id),
+        detail=mandates.mark(under),
+    )
     return attachment_id
 
 
@@ -166,6 +184,8 @@ async def take_part(
         row = await own_upload(uow, attachment_id, giver)
         if row["state"] in ("expired", "refused", "deleted") or row["expires_at"] <= uow.now:
             raise Gone()
+        if row["mandate_revoked"]:
+            raise Conflict(errors=[fault(mandates.HEADER, "mandate_revoked")])
     if row["state"] != "uploading" or row["received_bytes"] != offset:
         raise Conflict("the offset is not where the upload stands")
     keys, root = keys_of(runtime), sealed_files.root_of(runtime)

@@ -14,6 +14,8 @@ _ATTACHMENT = """
 SELECT a.*, c.holder, c.case_number, c.closed_at,
   coalesce((SELECT array_agg(s.organisation) FROM attachment_share s
             WHERE s.attachment_id = a.attachment_id AND s.ended_at IS NULL), '{}') AS shared_with,
+  EXISTS (SELECT 1 FROM mandate m
+    WHERE m.mandate_id = a.mandate_id AND m.revoked_at IS NOT NULL) AS mandate_revoked,
   a.sha256 IS NOT NULL AND EXISTS (SELECT 1 FROM document d
     WHERE d.case_id = a.case_id AND d.sha256 = a.sha256) AS of_referral
 FROM attachment a JOIN case_file c USING (case_id)

@@ -22,6 +22,7 @@ class AttachmentView(BaseModel):
     given_by: str
     given_as: str
     party_id: UUID | None
+    mandate_id: UUID | None = Field(description="The mandate it was handed in under")
     name: str | None
     size_bytes: int
     received_bytes: int

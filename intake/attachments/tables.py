@@ -18,6 +18,7 @@ attachment = sa.Table(
     sa.Column("given_as", sa.Text, nullable=False),
     sa.Column("party_id", UUID, sa.ForeignKey("party.party_id")),
     sa.Column("client", sa.Text, nullable=False, comment="who uploads; nobody else may go on"),
+    sa.Column("mandate_id", UUID, comment="the mandate it was handed in under"),
     sa.Column("sensitive", sa.Text),
     sa.Column("retention", sa.Text, nullable=False),
     sa.Column("size_bytes", sa.BigInteger, nullable=False),

@@ -8,7 +8,7 @@ from fastapi import APIRouter
 from pydantic import AwareDatetime
 
 from intake import repository as referrals
-from intake.doors import handlers, model, repository
+from intake.doors import handlers, mandates, model, repository
 from intake.doors.schemas import (
     CounterBody,
     CounterCounts,
@@ -17,6 +17,7 @@ from intake.doors.schemas import (
     MandateView,
     SupplementBody,
     SupplementView,
+    UnderMandate,
 )
 from intake.gates.schemas import refused_response
 from intake.handlers import submitted
@@ -82,7 +83,7 @@ async def _first(referral_id: UUID, caller: Caller, uow: UnitOfWork) -> dict[str
         "county_desk": False,
         "late": entry["late"],
         "overdue": model.overdue(row["lane"], entry["received_at"], entry["recorded_at"]),
-        "mandate_id": None,
+        "mandate_id": entry["mandate_id"],
     }
 
 
@@ -120,8 +121,12 @@ async def attach_supplement(
     caller: Annotated[Caller, requires("case:write")],
     uow: Unit,
     once: Once,
+    mandate_id: UnderMandate = None,
 ) -> Any:
-    """The handler hears of it; it raises neither order nor urgency, however often one calls."""
+    """The handler hears of it; it raises neither order nor urgency, however often one calls.
+
+    The mandate is named by the header, as everywhere, or by the member.
+    """
     await AgencyScope(caller).require(uow, case_id, roles=BOTH)
     if once.replayed:
         id_ = UUID(once.resource_id)
@@ -133,8 +138,9 @@ async def attach_supplement(
             kind=body.kind,
             text=body.text,
             reference=body.reference,
-            mandate_id=body.mandate_id,
+            mandate_id=body.mandate_id or mandate_id,
             received_at=body.received_at,
+            mandate_at="/mandate_id" if body.mandate_id else mandates.HEADER,
         )
         await once.store(201, location=f"/v1/cases/{case_id}/supplements", resource_id=str(id_))
     rows = await repository.supplements(uow, case_id)

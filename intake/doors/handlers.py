@@ -4,7 +4,7 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
 
-from intake.doors import model, repository
+from intake.doors import mandates, model, repository
 from intake.doors.schemas import CounterBody, MandateBody
 from intake.handlers import Submitted, fault, submit_referral
 from intake.keys import keys_of
@@ -14,7 +14,7 @@ from intake.rounds import repository as rounds
 from services.auth import Caller
 from services.calendar import day_of
 from services.clock import wire
-from services.errors import Conflict, FieldError, Invalid, NotFound
+from services.errors import FieldError, Invalid
 from services.events.intake import SupplementReceived
 from services.ids import new_id
 from services.unit_of_work import UnitOfWork
@@ -76,6 +76,14 @@ async def enter(body: CounterBody, caller: Caller, uow: UnitOfWork) -> Entered:
     mandate_id = None
     if body.on_behalf is not None:
         mandate_id = await give_mandate(done.case_id, body.on_behalf, caller, uow)
+        await repository.mark_entry(uow, done.referral_id, mandate_id)
+        mandate = await repository.mandate(uow, mandate_id)
+        uow.audit(
+            "referral.filed_for",
+            case_id=done.case_id,
+            subject=str(done.referral_id),
+            detail=mandates.mark(mandate),
+        )
     if body.finding_id is not None:
         await rounds.convert(uow, body.finding_id, caller.organisation, done.case_id)
     warned = [*done.warnings]
@@ -199,21 +207,19 @@ async def attach(
     reference: str | None,
     mandate_id: UUID | None,
     received_at: datetime | None,
+    mandate_at: str = mandates.HEADER,
 ) -> UUID:
     """Attach a supplement or a repeat call; neither order nor state of the case changes.
 
-    Emits ``SupplementReceived``. Raises ``Conflict`` when its mandate was revoked by then.
+    Emits ``SupplementReceived``. Raises what ``mandates.in_force`` raises.
     """
     at = received_at or uow.now
     if at > uow.now:
         raise Invalid(errors=[fault("/received_at", "in_future")])
     await uow.lock_case(case_id)
+    mandate = None
     if mandate_id is not None:
-        mandate = await repository.mandate(uow, mandate_id)
-        if mandate is None or mandate["case_id"] != case_id:
-            raise NotFound()
-        if mandate["revoked_at"] is not None:
-            raise Conflict(errors=[fault("/mandate_id", "mandate_revoked")])
+        mandate = await mandates.in_force(uow, case_id, mandate_id, pointer=mandate_at)
     supplement_id = new_id()
     sealed = keys_of(uow.runtime).vault.seal(SUPPLEMENT, supplement_id, {"text": text})
     await repository.add_supplement(
@@ -239,7 +245,12 @@ async def attach(
         ),
         occurred_at=at,
     )
-    uow.audit("case.supplemented", case_id=case_id, subject=str(supplement_id))
+    uow.audit(
+        "case.supplemented",
+        case_id=case_id,
+        subject=str(supplement_id),
+        detail=mandates.mark(mandate),
+    )
     return supplement_id
 
 
@@ -267,7 +278,8 @@ async def give_mandate(case_id: UUID, body: MandateBody, caller: Caller, uow: Un
         agent=sealed.fields["agent"],
         given_at=at,
     )
-    uow.audit("mandate.given", case_id=case_id, subject=str(mandate_id))
+    detail = mandates.mark({"mandate_id": mandate_id, "party_id": party["party_id"]})
+    uow.audit("mandate.given", case_id=case_id, subject=str(mandate_id), detail=detail)
     return mandate_id
 
 
@@ -276,5 +288,10 @@ async def revoke(mandate: Any, uow: UnitOfWork, *, told_by: str) -> Any:
     first = mandate["revoked_at"] is None
     row = await repository.revoke(uow, mandate["mandate_id"], at=uow.now, told_by=told_by)
     if first:
-        uow.audit("mandate.revoked", case_id=row["case_id"], subject=str(row["mandate_id"]))
+        uow.audit(
+            "mandate.revoked",
+            case_id=row["case_id"],
+            subject=str(row["mandate_id"]),
+            detail=mandates.mark(row),
+        )
     return row

@@ -76,9 +76,11 @@ async def add_mandate(uow: UnitOfWork, **columns: Any) -> None:
     )
 
 
-async def mandate(uow: UnitOfWork, mandate_id: UUID) -> Row | None:
-    """A mandate; the gate is its case's."""
-    return await uow.db.fetchrow("SELECT * FROM mandate WHERE mandate_id = $1", mandate_id)
+async def mandate(uow: UnitOfWork, mandate_id: UUID, *, held: bool = False) -> Row | None:
+    """A mandate; the gate is its case's. ``held``: nobody revokes it until the transaction ends."""
+    return await uow.db.fetchrow(
+        "SELECT * FROM mandate WHERE mandate_id = $1" + (" FOR SHARE" if held else ""), mandate_id
+    )
 
 
 async def mandates_of(uow: UnitOfWork, case_id: UUID, party_id: UUID) -> list[Row]:
@@ -89,6 +91,13 @@ async def mandates_of(uow: UnitOfWork, case_id: UUID, party_id: UUID) -> list[Ro
         party_id,
     )
     return rows
+
+
+async def mark_entry(uow: UnitOfWork, referral_id: UUID, mandate_id: UUID) -> None:
+    """A quick form was filled in under this mandate."""
+    await uow.db.execute(
+        "UPDATE counter_entry SET mandate_id = $2 WHERE referral_id = $1", referral_id, mandate_id
+    )
 
 
 async def revoke(uow: UnitOfWork, mandate_id: UUID, *, at: datetime, told_by: str) -> Row:

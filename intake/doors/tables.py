@@ -26,6 +26,7 @@ entry: Final = sa.Table(
     sa.Column("kek_id", sa.Text),
     sa.Column("wrapped_key", BYTEA),
     sa.Column("reason", BYTEA, comment="sealed: why it was entered late"),
+    sa.Column("mandate_id", UUID, comment="the mandate it was filed under"),
     sa.Column("acted_by", sa.Text),
     instant("received_at"),
     instant("recorded_at", default_now=True),

@@ -1284,6 +1284,7 @@ def upgrade() -> None:
         sa.Column(
             "reason", postgresql.BYTEA(), nullable=True, comment="sealed: why it was entered late"
         ),
+        sa.Column("mandate_id", sa.UUID(), nullable=True, comment="the mandate it was filed under"),
         sa.Column("acted_by", sa.Text(), nullable=True),
         sa.Column("received_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column(
@@ -1433,6 +1434,12 @@ def upgrade() -> None:
         sa.Column("receipt_hash", postgresql.BYTEA(), nullable=False),
         sa.Column("left_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("left_told_by", sa.Text(), nullable=True),
+        sa.Column(
+            "left_mandate_id",
+            sa.UUID(),
+            nullable=True,
+            comment="the mandate its leaving was told under",
+        ),
         sa.Column("left_recorded_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column(
             "recorded_at",
@@ -1469,6 +1476,7 @@ def upgrade() -> None:
         sa.Column("reason", postgresql.BYTEA(), nullable=False, comment="sealed"),
         sa.Column("organisation", sa.Text(), nullable=False),
         sa.Column("acted_by", sa.Text(), nullable=True),
+        sa.Column("mandate_id", sa.UUID(), nullable=True, comment="the mandate it was done under"),
         sa.Column("occurred_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("recorded_at", sa.DateTime(timezone=True), nullable=False),
         sa.ForeignKeyConstraint(
@@ -1550,6 +1558,9 @@ def upgrade() -> None:
         sa.Column("party_id", sa.UUID(), nullable=True),
         sa.Column(
             "client", sa.Text(), nullable=False, comment="who uploads; nobody else may go on"
+        ),
+        sa.Column(
+            "mandate_id", sa.UUID(), nullable=True, comment="the mandate it was handed in under"
         ),
         sa.Column("sensitive", sa.Text(), nullable=True),
         sa.Column("retention", sa.Text(), nullable=False),
