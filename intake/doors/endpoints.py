@@ -8,7 +8,7 @@ from fastapi import APIRouter
 from pydantic import AwareDatetime
 
 from intake import repository as referrals
-from intake.doors import handlers, mandates, model, repository
+from intake.doors import handlers, mandates, repository
 from intake.doors.schemas import (
     CounterBody,
     CounterCounts,
@@ -72,19 +72,12 @@ async def enter_at_counter(body: CounterBody, caller: Sender, uow: Unit, once: O
     return done
 
 
-async def _first(referral_id: UUID, caller: Caller, uow: UnitOfWork) -> dict[str, Any]:
+async def _first(referral_id: UUID, caller: Caller, uow: UnitOfWork) -> handlers.Entered:
     row = await referrals.own_referral(uow, AgencyScope(caller), referral_id)
     entry = await repository.own_entry(uow, caller.organisation, referral_id)
     if row is None or entry is None:
         raise NotFound()
-    return {
-        "submitted": await submitted(uow, keys_of(uow.runtime), row),
-        "place": row["place"],
-        "county_desk": False,
-        "late": entry["late"],
-        "overdue": model.overdue(row["lane"], entry["received_at"], entry["recorded_at"]),
-        "mandate_id": entry["mandate_id"],
-    }
+    return handlers.again(await submitted(uow, keys_of(uow.runtime), row), entry)
 
 
 @router.get(

@@ -1,5 +1,6 @@
 """What a desk does: take a quick form, attach what comes later, record and end a mandate."""
 
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
@@ -23,24 +24,16 @@ ENTRY, SUPPLEMENT, MANDATE = "counter_entry", "supplement", "mandate"
 A_DAY: Final = timedelta(days=1)
 
 
+@dataclass(frozen=True)
 class Entered:
-    """The outcome of a quick form."""
+    """The outcome of a quick form, the first time and every time after."""
 
-    def __init__(
-        self,
-        submitted: Submitted,
-        place: str,
-        county_desk: bool,
-        late: bool,
-        overdue: list[model.Overdue],
-        mandate_id: UUID | None,
-    ) -> None:
-        self.submitted = submitted
-        self.place = place
-        self.county_desk = county_desk
-        self.late = late
-        self.overdue = overdue
-        self.mandate_id = mandate_id
+    submitted: Submitted
+    place: str
+    county_desk: bool
+    late: bool
+    overdue: list[dict[str, str]]
+    mandate_id: UUID | None
 
 
 async def enter(body: CounterBody, caller: Caller, uow: UnitOfWork) -> Entered:
@@ -70,9 +63,15 @@ async def enter(body: CounterBody, caller: Caller, uow: UnitOfWork) -> Entered:
         connection=caller.connection,
     )
     if done.replayed:
-        return Entered(done, place, county_desk, late, [], None)
-    over = model.overdue(model.lane_of(entry), received_at, uow.now)
-    await _note(body, caller, done, late, over, received_at, uow)
+        known = await repository.own_entry(uow, caller.organisation, done.referral_id)
+        return (
+            Entered(done, place, county_desk, late, [], None)
+            if known is None
+            else again(done, known)
+        )
+    over = [period.wire() for period in model.overdue(entry, place, uow.now)]
+    note = {"place": place, "county_desk": county_desk, "overdue": bool(over), "periods": over}
+    await _note(body, caller, done, late, note, received_at, uow)
     mandate_id = None
     if body.on_behalf is not None:
         mandate_id = await give_mandate(done.case_id, body.on_behalf, caller, uow)
@@ -86,13 +85,29 @@ async def enter(body: CounterBody, caller: Caller, uow: UnitOfWork) -> Entered:
         )
     if body.finding_id is not None:
         await rounds.convert(uow, body.finding_id, caller.organisation, done.case_id)
+    return Entered(_told(done, note), place, county_desk, late, over, mandate_id)
+
+
+def again(done: Submitted, entry: Any) -> Entered:
+    """The first answer once more, from what was kept of it; ``done`` is the referral's own."""
+    return Entered(
+        _told(done, entry),
+        entry["place"],
+        entry["county_desk"],
+        entry["received_at"] < entry["recorded_at"] - A_DAY,
+        entry["periods"],
+        entry["mandate_id"],
+    )
+
+
+def _told(done: Submitted, entry: Any) -> Submitted:
+    """With what the entry itself is warned of."""
     warned = [*done.warnings]
-    if county_desk:
+    if entry["county_desk"]:
         warned.append(fault("/address", "place_county_desk").wire())
-    if over:
+    if entry["overdue"]:
         warned.append(fault("/received_at", "overdue_already").wire())
-    shown = Submitted(**{**vars(done), "warnings": warned})
-    return Entered(shown, place, county_desk, late, over, mandate_id)
+    return Submitted(**{**vars(done), "warnings": warned})
 
 
 def _of_time(
@@ -165,7 +180,7 @@ async def _note(
     caller: Caller,
     done: Submitted,
     late: bool,
-    over: list[model.Overdue],
+    note: dict[str, Any],
     received_at: datetime,
     uow: UnitOfWork,
 ) -> None:
@@ -180,7 +195,7 @@ async def _note(
         case_id=done.case_id,
         organisation=caller.organisation,
         late=late and body.late is not None,
-        overdue=bool(over),
+        **note,
         second_person=body.late.second_person if body.late else None,
         paper_number=body.late.paper_number if body.late else None,
         kek_id=sealed.kek_id if sealed else None,
@@ -193,7 +208,7 @@ async def _note(
             "referral.entered_late",
             case_id=done.case_id,
             subject=str(done.referral_id),
-            detail={"second_person": body.late.second_person, "overdue": bool(over)},
+            detail={"second_person": body.late.second_person, "overdue": note["overdue"]},
         )
 
 

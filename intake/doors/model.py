@@ -2,13 +2,14 @@
 
 import json
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import date, datetime, time
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
 
 from services import calendar
-from services.clock import wire
+from services.clock import SHANGHAI, wire
+from services.events import lanes
 
 FILE: Final = Path(__file__).parents[1] / "data" / "doors.json"
 _TITLE_LENGTH: Final = 60
@@ -105,14 +106,47 @@ class Overdue:
     citation: str
     due_at: datetime
     due_on: str
+    certainty: str
+
+    def wire(self) -> dict[str, str]:
+        """As it is kept beside the entry and answered again."""
+        return {**vars(self), "due_at": wire(self.due_at)}
 
 
-def overdue(lane: str, received_at: datetime, now: datetime) -> list[Overdue]:
-    """Which of the lane's periods from receipt are over by now."""
-    limit = defaults()["entry_limits"].get(lane)
-    if limit is None:
-        return []
-    due = calendar.add(received_at, limit["n"], limit["unit"], calendar.shipped())
+def overdue(entry: Entry, place: str, now: datetime) -> list[Overdue]:
+    """Which of the periods of the entry's lane are over by now, in any lane."""
+    lane = lane_of(entry)
+    limits = defaults()["entry_limits"].get(lane, [{"window": True}])
+    found = (_over(limit, lane, entry, place, now) for limit in limits)
+    return [over for over in found if over is not None]
+
+
+def _over(
+    limit: dict[str, Any], lane: str, entry: Entry, place: str, now: datetime
+) -> Overdue | None:
+    start = _start(limit, entry)
+    if start is None or not place.startswith(limit.get("place_prefix", "")):
+        return None
+    length: lanes.Deadline | lanes.Window
+    if limit.get("window"):
+        length = lanes.lane(lane, entry.organisation_kind).window
+        rule = lanes.deadline(length.deadline).rule if length.deadline else "window"
+        citation = length.source
+    else:
+        length = lanes.deadline(limit["deadline"])
+        rule, citation = length.rule, limit["source"]
+    due = calendar.add(start, length.n, length.unit, calendar.shipped())
     if now < due.due_at:
-        return []
-    return [Overdue(limit["rule"], limit["source"], due.due_at, due.due_on.isoformat())]
+        return None
+    return Overdue(rule, citation, due.due_at, due.due_on.isoformat(), length.certainty)
+
+
+def _start(limit: dict[str, Any], entry: Entry) -> datetime | None:
+    """When the period began: with receipt, or on a day that the entry may tell."""
+    if "from" not in limit:
+        return entry.received_at
+    try:
+        day = date.fromisoformat(str(entry.context.get(limit["from"])))
+    except ValueError:
+        return None
+    return datetime.combine(day, time(), SHANGHAI)

@@ -135,6 +135,7 @@ class OverdueView(BaseModel):
     citation: str
     due_at: Instant
     due_on: str
+    certainty: str = Field(description="`site`: no law gives the length")
 
 
 class CounterView(BaseModel):

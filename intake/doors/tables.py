@@ -3,7 +3,7 @@
 from typing import Final
 
 import sqlalchemy as sa
-from sqlalchemy.dialects.postgresql import BYTEA, UUID
+from sqlalchemy.dialects.postgresql import BYTEA, JSONB, UUID
 
 from intake.tables import METADATA
 from services.tables import instant
@@ -20,7 +20,10 @@ entry: Final = sa.Table(
     _case(),
     sa.Column("organisation", sa.Text, nullable=False),
     sa.Column("late", sa.Boolean, nullable=False),
+    sa.Column("place", sa.Text, nullable=False, comment="where it was put at first"),
+    sa.Column("county_desk", sa.Boolean, nullable=False),
     sa.Column("overdue", sa.Boolean, nullable=False, comment="a period was over when it came in"),
+    sa.Column("periods", JSONB, nullable=False, comment="which ones, as they were told"),
     sa.Column("second_person", sa.Text, comment="staff id of who stands for a late entry too"),
     sa.Column("paper_number", sa.Text),
     sa.Column("kek_id", sa.Text),

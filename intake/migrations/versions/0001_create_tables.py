@@ -1269,8 +1269,16 @@ def upgrade() -> None:
         sa.Column("case_id", sa.UUID(), nullable=False),
         sa.Column("organisation", sa.Text(), nullable=False),
         sa.Column("late", sa.Boolean(), nullable=False),
+        sa.Column("place", sa.Text(), nullable=False, comment="where it was put at first"),
+        sa.Column("county_desk", sa.Boolean(), nullable=False),
         sa.Column(
             "overdue", sa.Boolean(), nullable=False, comment="a period was over when it came in"
+        ),
+        sa.Column(
+            "periods",
+            postgresql.JSONB(astext_type=sa.Text()),
+            nullable=False,
+            comment="which ones, as they were told",
         ),
         sa.Column(
             "second_person",

@@ -63,7 +63,7 @@ async def test_the_same_form_under_the_same_key_is_one_case(desk: Intake) -> Non
     first = await post(desk, "/v1/counter-entries", FORM, **key)
     again = await post(desk, "/v1/counter-entries", FORM, **key)
 
-    assert again.json()["submitted"] == first.json()["submitted"]
+    assert again.json() == first.json()
 
 
 @pytest.mark.parametrize(("days", "fault"), [(29, None), (31, "too_late")])
@@ -120,8 +120,38 @@ async def test_what_is_over_when_it_is_entered_is_said_at_once_and_figured_as_la
     assert events[1]["received_at"] == over["submitted"]["received_at"]
 
 
-async def _counts(desk: Intake) -> dict[str, int]:
-    answer = await desk.get("/v1/counter-entries/counts", PETITION, *SCOPES)
+async def test_a_late_entry_of_any_lane_is_figured_and_its_repeat_answers_the_same(
+    desk: Intake,
+) -> None:
+    """Checklist 1.21: also where a site's window is all there is; by key, and by own number."""
+    before = await _counts(desk, CENTRE)
+    body = {
+        **FORM, "place": None, "address": "河边大樟树下", "received_at": ago(days=29),
+        "late": {"reason": "停电", "second_person": "staff-2"}, "reference": "纸〔2026〕21号",
+        "on_behalf": {"agent_name": "样代办", "form": "written"},
+    }  # fmt: skip
+    key = desk.key()
+
+    first = await post(desk, "/v1/counter-entries", body, **key)
+    keyed = await post(desk, "/v1/counter-entries", body, **key)
+    numbered = await post(desk, "/v1/counter-entries", body)
+
+    assert first.status_code == 201, first.text
+    told = first.json()
+    assert (told["late"], told["county_desk"]) == (True, True)
+    assert [(o["rule"], o["certainty"]) for o in told["overdue"]] == [("window", "site")]
+    assert keyed.json() == told
+    assert numbered.json() == told
+    after = await _counts(desk, CENTRE)
+    assert {name: after[name] - before[name] for name in ("entries", "late", "overdue")} == {
+        "entries": 1,
+        "late": 1,
+        "overdue": 1,
+    }
+
+
+async def _counts(desk: Intake, organisation: str = PETITION) -> dict[str, int]:
+    answer = await desk.get("/v1/counter-entries/counts", organisation, *SCOPES)
     found: dict[str, int] = answer.json()
     return found
 
