@@ -8,6 +8,8 @@ from uuid import UUID
 
 from intake import repository
 from intake.handlers import close_case, close_if_a_side_left
+from intake.notices import repository as notices
+from intake.notices.model import citations, is_proof
 from intake.rights.erasing import hear_done
 from intake.safety import repository as safety
 from services.access import PARTICIPATION_HANDLERS
@@ -88,7 +90,7 @@ async def hear(received: Received[Any], uow: UnitOfWork) -> None:
             uow.batch.notes[_NOTE] = Heard(uow.db)
             uow.batch.endings.append(uow.batch.notes[_NOTE].write)
         uow.batch.notes[_NOTE].add(received)
-    if (note := _ALERTS.get(type(received.data))) is not None:
+    if (note := _ALWAYS.get(type(received.data))) is not None:
         await note(received, uow)
     fold = _FOLDS.get(type(received.data))
     if fold is None:
@@ -110,6 +112,8 @@ async def _offered(received: Received[routing.AssignmentOffered], uow: UnitOfWor
         ordinal=data.ordinal,
         accept_by=data.accept_by,
         offered_at=data.offered_at,
+        teller=data.source_organisation,
+        citations=citations(data.lane),
     )
 
 
@@ -132,9 +136,31 @@ async def _linkage_answered(received: Received[routing.LinkageAnswered], uow: Un
         await safety.answered(uow, data.linkage_id, data.result, data.answered_at)
 
 
+async def _delivered(received: Received[notification.MessageDelivered], uow: UnitOfWork) -> None:
+    """A message that says where the case is proves the notice to whom it reached (双告知)."""
+    data = received.data
+    parties = [d.party_id for d in data.deliveries if d.party_id and is_proof("party", d.purpose)]
+    desks = [
+        d.organisation
+        for d in data.deliveries
+        if d.organisation and is_proof("receiver", d.purpose)
+    ]
+    at = received.occurred_at
+    if parties:
+        await notices.prove_parties(uow, data.case_id, parties, at)
+    if desks:
+        await notices.prove_receivers(uow, data.case_id, desks, at)
+
+
 async def _accepted(received: Received[mediation.AssignmentAccepted], uow: UnitOfWork) -> None:
     data = received.data
-    row = await repository.set_assignment(uow, data.assignment_id, "accepted", data.accepted_at)
+    row = await repository.set_assignment(
+        uow,
+        data.assignment_id,
+        "accepted",
+        data.accepted_at,
+        seen=isinstance(data, mediation.AssignmentAccepted),
+    )
     if row is not None and row["state"] == "accepted":
         await repository.set_stage(uow, data.case_id, "accepted")
         await _hold(received, uow, data.organisation, "accepted", data.accepted_at)
@@ -143,7 +169,7 @@ async def _accepted(received: Received[mediation.AssignmentAccepted], uow: UnitO
 async def _returned(received: Received[mediation.AssignmentReturned], uow: UnitOfWork) -> None:
     data = received.data
     await repository.set_assignment(
-        uow, data.assignment_id, "returned", data.returned_at, ground=data.ground
+        uow, data.assignment_id, "returned", data.returned_at, ground=data.ground, seen=True
     )
     await _back(received, uow, "returned", data.returned_at)
 
@@ -151,7 +177,7 @@ async def _returned(received: Received[mediation.AssignmentReturned], uow: UnitO
 async def _objected(received: Received[mediation.AssignmentObjected], uow: UnitOfWork) -> None:
     data = received.data
     await repository.set_assignment(
-        uow, data.assignment_id, "objected", data.objected_at, ground=data.ground
+        uow, data.assignment_id, "objected", data.objected_at, ground=data.ground, seen=True
     )
 
 
@@ -246,8 +272,9 @@ _FOLDS: Final[dict[type[Event], Fold]] = {
     mediation.AssignmentEnded: _ended,
 }
 
-# What an alert has come to counts whatever became of the case and its round.
-_ALERTS: Final[dict[type[Event], Fold]] = {
+# What an alert or a message has come to counts whatever became of the case and its round.
+_ALWAYS: Final[dict[type[Event], Fold]] = {
+    notification.MessageDelivered: _delivered,
     routing.LinkageRequested: _linked,
     routing.LinkageAnswered: _linkage_answered,
 }

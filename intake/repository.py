@@ -9,6 +9,7 @@ import asyncpg
 from intake.model import Referral
 from intake.vault import Sealed
 from services.access import AgencyScope
+from services.ids import new_id
 from services.unit_of_work import UnitOfWork
 
 Row = asyncpg.Record
@@ -727,13 +728,37 @@ async def offer(
     ordinal: int,
     accept_by: datetime,
     offered_at: datetime,
+    teller: str,
+    citations: tuple[str, str],
 ) -> None:
-    """An organisation's turn begins."""
+    """An organisation's turn begins, and both are told (双告知): a task each until it is proved.
+
+    Written together, so that no turn stands whose party or receiver nobody tells. ``teller`` tells
+    the parties. One without phone and address is owed nothing, nor is nobody (信访工作条例 23).
+    A party's notice has the receiver's id with the end of the party's own: as old, and unique.
+    """
     await uow.db.execute(
         """WITH turn AS (
              INSERT INTO assignment (assignment_id, case_id, episode, organisation, ordinal, state,
                accept_by, occurred_at, recorded_at)
-             VALUES ($1, $2, $3, $4, $5, 'offered', $6, $7, $8) ON CONFLICT DO NOTHING)
+             VALUES ($1, $2, $3, $4, $5, 'offered', $6, $7, $8) ON CONFLICT DO NOTHING
+             RETURNING case_id
+           ), owed AS (
+             SELECT $9::uuid AS id, 'receiver' AS recipient, NULL::uuid AS party_id,
+               $4::text AS organisation, 'task' AS state, $12::text AS citation FROM turn
+             UNION ALL
+             SELECT coalesce(overlay($9::text PLACING right(p.party_id::text, 12) FROM 25)::uuid,
+                 $10::uuid), 'party', p.party_id, $11::text,
+               CASE WHEN coalesce(v.phone, v.address) IS NULL THEN 'not_owed' ELSE 'task' END,
+               $13::text
+             FROM turn LEFT JOIN party p ON p.case_id = turn.case_id AND p.left_at IS NULL
+               LEFT JOIN party_vault v ON v.party_id = p.party_id
+           ), told AS (
+             INSERT INTO notice (notice_id, subject_kind, subject_id, case_id, party_id,
+               to_organisation, about, recipient, organisation, state, citation, due_at,
+               recorded_at)
+             SELECT id, 'turn', $1, $2, party_id, $4, 'offered', recipient, organisation, state,
+               citation, $6, $8 FROM owed)
            UPDATE case_file SET stage = 'offered'
            WHERE case_id = $2 AND state = 'open' AND stage <> 'offered'""",
         assignment_id,
@@ -744,6 +769,11 @@ async def offer(
         accept_by,
         offered_at,
         uow.now,
+        new_id(),
+        new_id(),
+        teller,
+        citations[1],
+        citations[0],
     )
 
 
@@ -756,10 +786,17 @@ async def set_assignment(
     ground: str | None = None,
     outcome: str | None = None,
     failed: bool = False,
+    seen: bool = False,
 ) -> Row | None:
-    """The turn's next state; a turn that is over stays over. Answers the row as it stands."""
+    """The turn's next state; a turn that is over stays over. Answers the row as it stands.
+
+    ``seen``: the organisation answered by itself, so it has been told.
+    """
     return await uow.db.fetchrow(
-        """UPDATE assignment SET
+        """WITH told AS (
+             UPDATE notice SET state = 'proved', means = 'note_taken', proved_at = $3
+             WHERE $7::boolean AND subject_id = $1 AND recipient = 'receiver' AND state = 'task')
+           UPDATE assignment SET
              state = CASE WHEN state IN ('returned', 'ended') THEN state ELSE $2 END,
              occurred_at = CASE WHEN state IN ('returned', 'ended') THEN occurred_at ELSE $3 END,
              ground = coalesce($4, ground), outcome = coalesce($5, outcome),
@@ -771,6 +808,7 @@ async def set_assignment(
         ground,
         outcome,
         failed,
+        seen,
     )
 
 

@@ -2,7 +2,7 @@
 
 import hashlib
 import hmac
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
@@ -160,8 +160,8 @@ def _to_party(row: Any, about: str, teller: str) -> Owed:
 
 
 async def _owe_both(row: Any, uow: UnitOfWork, *, teller: str, to: str) -> None:
-    receiver = Owed("receiver", "transferred", to, TOLD_BY, due_at=row["due_at"])
-    both = [_to_party(row, "transferred", teller), receiver]
+    receiver = Owed("receiver", "transferred", to, TOLD_BY, due_at=row["due_at"], to=to)
+    both = [replace(_to_party(row, "transferred", teller), to=to), receiver]
     await notices.add(uow, "matter", row["matter_id"], both)
 
 

@@ -6,8 +6,9 @@ from uuid import UUID
 from fastapi import APIRouter
 
 from intake.handlers import fault
-from intake.notices import repository
-from intake.notices.schemas import NoticeView, ProofBody
+from intake.notices import model, repository
+from intake.notices.schemas import NoticeView, PassedOn, ProofBody
+from services.access import AgencyScope
 from services.auth import Caller
 from services.errors import CursorInvalid, Invalid, NotFound, TooLarge, UnsupportedMediaType
 from services.http import Reader, Unit, requires
@@ -37,6 +38,26 @@ def _uuid(after: list[Any] | None) -> UUID | None:
         return UUID(after[0]) if after else None
     except (ValueError, TypeError, AttributeError):
         raise CursorInvalid() from None
+
+
+@router.get(
+    "/v1/cases/{case_id}/notices",
+    response_model=Items[PassedOn],
+    responses=problems(),
+    summary="To whom the case was passed on, and who was told of it",
+)
+async def list_case_notices(
+    case_id: UUID, caller: Annotated[Caller, requires("case:read")], uow: Reader
+) -> Any:
+    """One item per turn, first to last: a notice to each party and one to the receiver."""
+    await AgencyScope(caller).require(uow, case_id, roles=("source", "handler"))
+    owed = [dict(row) for row in await repository.of_case(uow, case_id)]
+    items = []
+    for turn in await repository.turns(uow, case_id):
+        own = [each for each in owed if each["subject_id"] == turn["assignment_id"]]
+        state = {"sent": model.sent(own), "told": model.told(own), "notices": own}
+        items.append({**dict(turn), **state})
+    return {"items": items, "next": None}
 
 
 @router.post(

@@ -21,18 +21,19 @@ class Owed:
     citation: str
     state: str = "task"
     due_at: datetime | None = None
+    to: str | None = None
 
 
 async def add(uow: UnitOfWork, subject_kind: str, subject_id: UUID, owed: list[Owed]) -> None:
     """Write the notices of one act together: both or none."""
     await uow.db.execute(
         """INSERT INTO notice (notice_id, subject_kind, subject_id, about, recipient, organisation,
-             state, citation, due_at, recorded_at)
+             state, citation, due_at, recorded_at, to_organisation)
            SELECT n.id, $2, $3, n.about, n.recipient, n.organisation, n.state, n.citation, n.due_at,
-             $10
+             $10, n.to_organisation
            FROM unnest($1::uuid[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[],
-             $9::timestamptz[])
-             AS n(id, about, recipient, organisation, state, citation, due_at)""",
+             $9::timestamptz[], $11::text[])
+             AS n(id, about, recipient, organisation, state, citation, due_at, to_organisation)""",
         [new_id() for _ in owed],
         subject_kind,
         subject_id,
@@ -43,6 +44,7 @@ async def add(uow: UnitOfWork, subject_kind: str, subject_id: UUID, owed: list[O
         [each.citation for each in owed],
         [each.due_at for each in owed],
         uow.now,
+        [each.to for each in owed],
     )
 
 
@@ -62,6 +64,24 @@ async def tasks(uow: UnitOfWork, organisation: str, *, after: UUID | None, limit
            ORDER BY notice_id LIMIT {int(limit)}""",
         organisation,
         after,
+    )
+    return rows
+
+
+async def turns(uow: UnitOfWork, case_id: UUID) -> list[Row]:
+    """The turns of a case, first to last; the caller has passed the gate."""
+    rows: list[Row] = await uow.db.fetch(
+        """SELECT assignment_id, organisation, ordinal, state, accept_by FROM assignment
+           WHERE case_id = $1 ORDER BY episode, ordinal, assignment_id""",
+        case_id,
+    )
+    return rows
+
+
+async def of_case(uow: UnitOfWork, case_id: UUID) -> list[Row]:
+    """The notices about the turns of a case, oldest first."""
+    rows: list[Row] = await uow.db.fetch(
+        "SELECT * FROM notice WHERE case_id = $1 ORDER BY notice_id", case_id
     )
     return rows
 
@@ -95,4 +115,31 @@ async def prove_all(
         organisation,
         means,
         uow.now,
+    )
+
+
+async def prove_parties(
+    uow: UnitOfWork, case_id: UUID, party_ids: list[UUID], at: datetime
+) -> None:
+    """These parties have seen where their case is: their open notices about it are proved."""
+    await uow.db.execute(
+        """UPDATE notice SET state = 'proved', means = 'electronic', proved_at = $3
+           WHERE case_id = $1 AND party_id = ANY($2) AND state = 'task'""",
+        case_id,
+        party_ids,
+        at,
+    )
+
+
+async def prove_receivers(
+    uow: UnitOfWork, case_id: UUID, organisations: list[str], at: datetime
+) -> None:
+    """These organisations were told by message that the case was offered to them."""
+    await uow.db.execute(
+        """UPDATE notice SET state = 'proved', means = 'electronic', proved_at = $3
+           WHERE case_id = $1 AND recipient = 'receiver' AND organisation = ANY($2)
+             AND state = 'task'""",
+        case_id,
+        organisations,
+        at,
     )

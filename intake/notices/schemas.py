@@ -3,7 +3,7 @@
 from typing import Literal
 from uuid import UUID
 
-from pydantic import AwareDatetime, BaseModel
+from pydantic import AwareDatetime, BaseModel, Field
 
 from intake.schemas import Body, Instant
 
@@ -14,6 +14,9 @@ class NoticeView(BaseModel):
     notice_id: UUID
     subject_kind: str
     subject_id: UUID
+    case_id: UUID | None = None
+    party_id: UUID | None = None
+    to_organisation: str | None = Field(None, description="Where it went")
     about: str
     recipient: str
     organisation: str
@@ -23,6 +26,22 @@ class NoticeView(BaseModel):
     due_at: Instant | None
     proved_at: Instant | None
     recorded_at: Instant
+
+
+class PassedOn(BaseModel):
+    """One turn: to whom the case was offered until when, and who has been told of it.
+
+    ``sent``: party and receiver both have proof, or a task for somebody to tell them.
+    """
+
+    assignment_id: UUID
+    organisation: str
+    ordinal: int
+    state: str
+    accept_by: Instant | None
+    sent: bool
+    told: Literal["both", "party", "receiver", "none"]
+    notices: list[NoticeView]
 
 
 class ProofBody(Body):

@@ -14,6 +14,9 @@ notice: Final = sa.Table(
     sa.Column("notice_id", UUID, primary_key=True),
     sa.Column("subject_kind", sa.Text, nullable=False),
     sa.Column("subject_id", UUID, nullable=False),
+    sa.Column("case_id", UUID, comment="of a turn: its case"),
+    sa.Column("party_id", UUID, comment="of a turn: which party is told"),
+    sa.Column("to_organisation", sa.Text, comment="where it went"),
     sa.Column("about", sa.Text, nullable=False),
     sa.Column("recipient", sa.Text, nullable=False),
     sa.Column("organisation", sa.Text, nullable=False, comment="whose task it is"),
@@ -23,16 +26,19 @@ notice: Final = sa.Table(
     instant("due_at", nullable=True),
     instant("proved_at", nullable=True),
     instant("recorded_at", default_now=True),
-    sa.CheckConstraint("subject_kind IN ('matter', 'refusal')", name="subject_kind"),
+    sa.CheckConstraint("subject_kind IN ('matter', 'refusal', 'turn')", name="subject_kind"),
     sa.CheckConstraint(
-        "about IN ('received', 'transferred', 'answered', 'refused', 'reviewed')", name="about"
+        "about IN ('received', 'transferred', 'answered', 'refused', 'reviewed', 'offered')",
+        name="about",
     ),
+    sa.CheckConstraint("(subject_kind = 'turn') = (case_id IS NOT NULL)", name="case_id"),
     sa.CheckConstraint("recipient IN ('party', 'receiver')", name="recipient"),
     sa.CheckConstraint("state IN ('task', 'proved', 'not_owed')", name="state"),
     sa.CheckConstraint("(state = 'proved') = (proved_at IS NOT NULL)", name="proved_at"),
     comment="A notice owed to the party or the receiver: a task of one organisation until proved",
 )
 sa.Index("ix_notice_subject_id", notice.c.subject_id)
+sa.Index("ix_notice_case_id", notice.c.case_id, postgresql_where=notice.c.case_id.is_not(None))
 sa.Index(
     "ix_notice_organisation_notice_id",
     notice.c.organisation,

@@ -9,6 +9,7 @@ from fastapi import APIRouter, Query, Response
 from intake import repository
 from intake.handlers import fault
 from intake.keys import keys_of
+from intake.notices import repository as notices
 from intake.schemas import ReceiptView
 from intake.tracking import handlers, papers, schemas, views
 from intake.tracking import repository as tracking
@@ -104,9 +105,12 @@ async def read_own_receipt(party: Follower, uow: Reader, form: FormQuery = Form.
     responses=problems(),
     summary="Where your case is, who holds it, until when, on what rule",
 )
-async def read_party_case(party: Follower, uow: Reader) -> Any:
-    """The party's own view of its case, in both languages."""
-    return await views.tracked(uow, party.case_id, party.party_id)
+async def read_party_case(party: Follower, uow: Unit) -> Any:
+    """The party's own view of its case, in both languages; reading it proves its notices."""
+    found = await views.tracked(uow, party.case_id, party.party_id)
+    if party.representative is None:
+        await notices.prove_parties(uow, party.case_id, [party.party_id], uow.now)
+    return found
 
 
 @router.post(

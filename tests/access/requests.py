@@ -168,6 +168,7 @@ REQUESTS: dict[str, Callable[[About], Asked]] = {
         version=STALE,
     ),
     "GET /v1/notices": _list("/v1/notices", "notice_id"),
+    "GET /v1/cases/{case_id}/notices": _get("/v1/cases/{case_id}/notices"),
     "POST /v1/notices/{notice_id}/proofs": _post(
         "/v1/notices/{notice_id}/proofs", {"means": "phone"}
     ),

@@ -306,6 +306,9 @@ def upgrade() -> None:
         sa.Column("notice_id", sa.UUID(), nullable=False),
         sa.Column("subject_kind", sa.Text(), nullable=False),
         sa.Column("subject_id", sa.UUID(), nullable=False),
+        sa.Column("case_id", sa.UUID(), nullable=True, comment="of a turn: its case"),
+        sa.Column("party_id", sa.UUID(), nullable=True, comment="of a turn: which party is told"),
+        sa.Column("to_organisation", sa.Text(), nullable=True, comment="where it went"),
         sa.Column("about", sa.Text(), nullable=False),
         sa.Column("recipient", sa.Text(), nullable=False),
         sa.Column("organisation", sa.Text(), nullable=False, comment="whose task it is"),
@@ -324,16 +327,26 @@ def upgrade() -> None:
             "(state = 'proved') = (proved_at IS NOT NULL)", name=op.f("ck_notice_proved_at")
         ),
         sa.CheckConstraint(
-            "about IN ('received', 'transferred', 'answered', 'refused', 'reviewed')",
+            "(subject_kind = 'turn') = (case_id IS NOT NULL)", name=op.f("ck_notice_case_id")
+        ),
+        sa.CheckConstraint(
+            "about IN ('received', 'transferred', 'answered', 'refused', 'reviewed', 'offered')",
             name=op.f("ck_notice_about"),
         ),
         sa.CheckConstraint("recipient IN ('party', 'receiver')", name=op.f("ck_notice_recipient")),
         sa.CheckConstraint("state IN ('task', 'proved', 'not_owed')", name=op.f("ck_notice_state")),
         sa.CheckConstraint(
-            "subject_kind IN ('matter', 'refusal')", name=op.f("ck_notice_subject_kind")
+            "subject_kind IN ('matter', 'refusal', 'turn')", name=op.f("ck_notice_subject_kind")
         ),
         sa.PrimaryKeyConstraint("notice_id", name=op.f("pk_notice")),
         comment="A notice owed to the party or the receiver: a task of one organisation until proved",
+    )
+    op.create_index(
+        "ix_notice_case_id",
+        "notice",
+        ["case_id"],
+        unique=False,
+        postgresql_where=sa.text("case_id IS NOT NULL"),
     )
     op.create_index(
         "ix_notice_organisation_notice_id",
