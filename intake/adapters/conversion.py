@@ -1,16 +1,17 @@
 """A row while it is converted: its cells, what was found, the referral as far as it is made."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime
-from typing import Any, Final, Literal
+from functools import lru_cache
+from typing import Any, Literal
 
 from intake.adapters import layout as spec
 from intake.adapters.messages import message
 from intake.adapters.places import DirectoryFolder
-from intake.adapters.rows import Cells, Row, Value
-from intake.adapters.transforms import clean
-
-_PLAIN: Final = spec.Column()
+from intake.adapters.plan import Field, Plan, Steps
+from intake.adapters.rows import Row, Value
+from intake.adapters.transforms import cleaned
 
 
 @dataclass(frozen=True)
@@ -43,22 +44,45 @@ class Converted:
         return None
 
 
+class Cells:
+    """The cells of a row, or of one party in it: each is cleaned when it is first looked at."""
+
+    __slots__ = ("_raw", "_row", "_seen")
+
+    def __init__(self, row: "Conversion", raw: Mapping[str, Value]) -> None:
+        self._row = row
+        self._raw = raw
+        self._seen: dict[str, Value] = {}
+
+    def get(self, field: Field) -> Value:
+        """A cell without guards and blanks; None when it is empty."""
+        name = field.name
+        if name in self._seen:
+            return self._seen[name]
+        value = self._raw.get(name)
+        if isinstance(value, str):
+            value, folded = cleaned(value, field.guarded, field.bracketed)
+            if folded:
+                self._row.say("warning", field.told, "brackets_folded")
+        self._seen[name] = value
+        return value
+
+
 class Conversion:
     """What every step of a conversion reads from and adds to."""
 
-    def __init__(
-        self, row: Row, layout: spec.Layout, directory: DirectoryFolder, today: date
-    ) -> None:
+    def __init__(self, row: Row, plan: Plan, directory: DirectoryFolder, today: date) -> None:
         self.row = row
-        self.layout = layout
+        self.plan = plan
         self.directory = directory
         self.today = today
+        self.cells = Cells(self, row.cells)
         self.found = Converted()
         self.document: dict[str, Any] = {}
 
     def say(self, level: Literal["warning", "refused"], column: str | None, rule: str) -> None:
         """Add a finding, once."""
-        text = self.layout.reasons.get(rule) or message(rule)
+        text = self.plan.layout.reasons.get(rule) or message(rule)
         finding = Finding(level, column, rule, text)
         if finding not in self.found.findings:
             self.found.findings.append(finding)
@@ -68,38 +92,34 @@ class Conversion:
         self.say("refused", column, rule)
         self.found.missing.update(pointers)
 
-    def cell(self, name: str, cells: Cells | None = None, prefix: str = "") -> Value:
-        """A cell without guards and blanks; None when it is empty."""
-        column = self.layout.columns.get(prefix + name, _PLAIN)
-        value, folded = clean((self.row.cells if cells is None else cells).get(name), column)
-        if folded:
-            self.say("warning", prefix + name, "brackets_folded")
-        return value
-
-    def coded(self, coded: spec.Coded, cells: Cells | None = None, prefix: str = "") -> str | None:
+    def coded(self, coded: spec.Coded, field: Field, cells: Cells | None = None) -> str | None:
         """The value behind a code; None when the cell is empty, or the code unknown: a fault."""
-        value = self.cell(coded.column, cells, prefix)
+        value = (cells or self.cells).get(field)
         if value is None:
             return None
         found = coded.values.get(value) if isinstance(value, str) else None
         if found is None:
-            self.fault(prefix + coded.column, "code_unknown")
+            self.fault(field.told, "code_unknown")
         return found
 
     def received_on(self) -> date:
         """The day of receipt, or today when it is not known."""
         text = self.document["source"].get("received_at")
-        return datetime.fromisoformat(text).date() if text else self.today
+        return _day(text) if text else self.today
 
-    def set(self, pointer: str, value: Any) -> None:
+    def set(self, steps: Steps, value: Any) -> None:
         """Set a member, making the objects on the way; of a party that is not there, nothing."""
         node: Any = self.document
-        *steps, last = pointer.split("/")[1:]
-        for step in steps:
+        for step in steps[:-1]:
             if isinstance(node, list):
                 if int(step) >= len(node):
                     return
                 node = node[int(step)]
             else:
                 node = node.setdefault(step, {})
-        node[last] = value
+        node[steps[-1]] = value
+
+
+@lru_cache(4096)
+def _day(instant: str) -> date:
+    return datetime.fromisoformat(instant).date()

@@ -8,20 +8,20 @@ only what is no referral at all (a total, a broken line, not a dispute) stops th
 from datetime import date, datetime
 from typing import Any, Final
 
-from intake.adapters import layout as spec
 from intake.adapters.conversion import Conversion, Converted
 from intake.adapters.parties import add_parties
 from intake.adapters.places import DirectoryFolder
+from intake.adapters.plan import Entry, Plan, Step, Table
 from intake.adapters.rows import Row
-from intake.adapters.transforms import CellFault, Surroundings, apply
+from intake.adapters.transforms import CellFault, Surroundings
 from services.clock import SHANGHAI
 
-_PLACES: Final = (spec.PlaceByName, spec.PlaceFilledUp, spec.PlaceCell)
+_NOTHING_AROUND: Final = Surroundings(DirectoryFolder((), ()), date.min, lambda rule: None)
 
 
-def convert(row: Row, layout: spec.Layout, directory: DirectoryFolder, today: date) -> Converted:
+def convert(row: Row, plan: Plan, directory: DirectoryFolder, today: date) -> Converted:
     """Map a row by its layout; ``today`` stands in where the day of receipt is not known."""
-    conversion = Conversion(row, layout, directory, today)
+    conversion = Conversion(row, plan, directory, today)
     if _is_a_referral(conversion):
         _map(conversion)
         conversion.found.document = conversion.document
@@ -30,88 +30,94 @@ def convert(row: Row, layout: spec.Layout, directory: DirectoryFolder, today: da
 
 def _is_a_referral(row: Conversion) -> bool:
     """Whether there is anything to map; else says why not, and tells the reference if it can."""
-    total = row.layout.format.total
-    if total and row.cell(total.column) in total.words:
-        row.fault(total.column, "total_line")
-        return False
-    reference = row.cell(row.layout.reference_column())
+    plan = row.plan
+    if plan.total is not None:
+        field, words = plan.total
+        if row.cells.get(field) in words:
+            row.fault(field.told, "total_line")
+            return False
+    reference = row.cells.get(plan.reference)
     row.found.reference = reference if isinstance(reference, str) else None
     if row.row.fault:
         row.say("refused", None, row.row.fault)
         return False
-    for table in row.layout.codes:
+    for table in plan.tables:
         entry = _entry(row, table)
         if entry and entry.no_referral:
-            row.fault(table.column, entry.no_referral)
+            row.fault(table.field.told, entry.no_referral)
             return False
     return True
 
 
 def _map(row: Conversion) -> None:
-    if any(name not in row.layout.columns for name in _names(row.row, row.layout)):
+    plan = row.plan
+    if not (row.row.cells.keys() <= plan.names and _lists_known(row.row, plan)):
         row.say("warning", None, "column_unknown")
     row.document.update(_empty())
-    for pointer, value in row.layout.constants.items():
-        row.set(pointer, value)
-    for mapping in sorted(row.layout.mappings, key=lambda each: isinstance(each.by, _PLACES)):
-        _one_column(row, mapping)  # places last: a name is looked up on the day of receipt
+    row.found.origin.update(plan.origin)
+    for fixed in plan.constants:
+        row.set(fixed.steps, fixed.value)
+    for step in plan.steps:
+        _one_column(row, step)
     add_parties(row)
-    for table in row.layout.codes:
+    row.found.origin.update(plan.coded_origin)
+    for table in plan.tables:
         _one_code(row, table)
 
 
-def _names(row: Row, layout: spec.Layout) -> list[str]:
-    """Every name in the row, save what stands in a list that is left out as a whole."""
-    names = list(row.cells)
-    for name, items in row.lists.items():
-        if name not in layout.columns:
-            names += [f"{name}/{key}" for item in items for key in item]
-    return names
-
-
-def _one_column(row: Conversion, mapping: spec.Mapping) -> None:
-    column = mapping.column
-    row.found.origin.update(dict.fromkeys(mapping.to, column))
-    value = row.cell(column)
-    if value is None:
-        if mapping.required:
-            row.fault(column, "cell_empty", mapping.to)
-        return
-    if mapping.warn_when_present:
-        row.say("warning", column, mapping.warn_when_present)
-    around = Surroundings(
-        row.directory, row.received_on(), lambda rule: row.say("warning", column, rule)
+def _lists_known(row: Row, plan: Plan) -> bool:
+    """Whether every name in the lists is known, save in one that is left out as a whole."""
+    return all(
+        f"{name}/{key}" in plan.names
+        for name, items in row.lists.items()
+        if name not in plan.names
+        for item in items
+        for key in item
     )
-    try:
-        result = apply(mapping.by, value, around)
-    except CellFault as fault:
-        row.fault(column, fault.rule, mapping.to)
+
+
+def _one_column(row: Conversion, step: Step) -> None:
+    column = step.field.told
+    value = row.cells.get(step.field)
+    if value is None:
+        if step.required:
+            row.fault(column, "cell_empty", step.to)
         return
-    for pointer in mapping.to:
-        row.set(pointer, _moment(pointer, result))
+    if step.warn_when_present:
+        row.say("warning", column, step.warn_when_present)
+    around = _NOTHING_AROUND
+    if step.looks_around:
+        around = Surroundings(
+            row.directory, row.received_on(), lambda rule: row.say("warning", column, rule)
+        )
+    try:
+        result = step.convert(value, around)
+    except CellFault as fault:
+        row.fault(column, fault.rule, step.to)
+        return
+    for target in step.targets:
+        row.set(target.steps, _moment(result, target.day))
 
 
-def _entry(row: Conversion, table: spec.Codes) -> spec.Entry | None:
-    value = row.cell(table.column)
+def _entry(row: Conversion, table: Table) -> Entry | None:
+    value = row.cells.get(table.field)
     if value is None:
         return table.empty
     return table.entries.get(value) if isinstance(value, str) else None
 
 
-def _one_code(row: Conversion, table: spec.Codes) -> None:
-    entry = _entry(row, table)
-    members = tuple({pointer for each in table.entries.values() for pointer in each.set})
-    row.found.origin.update(dict.fromkeys(members, table.column))
+def _one_code(row: Conversion, table: Table) -> None:
+    column, entry = table.field.told, _entry(row, table)
     if entry is None:
-        empty = row.cell(table.column) is None
-        row.fault(table.column, "cell_empty" if empty else "code_unknown", members)
+        empty = row.cells.get(table.field) is None
+        row.fault(column, "cell_empty" if empty else "code_unknown", table.members)
         return
-    for pointer, value in entry.set.items():
-        row.set(pointer, value)
+    for fixed in entry.set:
+        row.set(fixed.steps, fixed.value)
     if entry.warn:
-        row.say("warning", table.column, entry.warn)
+        row.say("warning", column, entry.warn)
     if entry.refuse:
-        row.fault(table.column, entry.refuse)
+        row.fault(column, entry.refuse)
 
 
 def _empty() -> dict[str, Any]:
@@ -129,9 +135,9 @@ def _empty() -> dict[str, Any]:
     }
 
 
-def _moment(pointer: str, value: Any) -> Any:
+def _moment(value: Any, day: bool) -> Any:
     """A moment as the member's name says: ``*_on`` a day, all else an instant."""
     if not isinstance(value, datetime):
         return value
     local = value.astimezone(SHANGHAI)
-    return local.date().isoformat() if pointer.endswith("_on") else local.isoformat()
+    return local.date().isoformat() if day else local.isoformat()

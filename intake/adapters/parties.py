@@ -5,80 +5,100 @@ from typing import Any
 
 from intake import identity
 from intake.adapters import layout as spec
-from intake.adapters.conversion import Conversion
-from intake.adapters.rows import Cells, Value
+from intake.adapters.conversion import Cells, Conversion
+from intake.adapters.plan import Field, Party
+from intake.adapters.rows import Value
 from intake.adapters.transforms import is_figure
 
 
 def add_parties(row: Conversion) -> None:
     """Add every party that the layout finds in the row, numbered in its order."""
-    for party in row.layout.parties:
+    for party in row.plan.parties:
         _of_one_role(row, party)
     for name, items in row.row.lists.items():
-        taking = [party.at for party in row.layout.parties if party.each == name]
+        taking = [party.spec.at for party in row.plan.parties if party.spec.each == name]
         last = max((at for at in taking if at is not None), default=-1)
         if taking and None not in taking and len(items) > last + 1:
             row.say("warning", name, "party_left_out")
 
 
-def _of_one_role(row: Conversion, party: spec.Party) -> None:
-    if party.each:
-        items = row.row.lists.get(party.each, [])
-        items = items if party.at is None else items[party.at : party.at + 1]
-        prefix = f"{party.each}/"
-    else:
-        items, prefix = _parted(row, party), ""
-    named = [item for item in items if any(row.cell(name, item, prefix) for name in item)]
+def _of_one_role(row: Conversion, party: Party) -> None:
+    asked = party.spec
+    named = _listed(row, party) if asked.each else _parted(row, party)
+    column = party.prefix + asked.name
     if not named:
-        row.found.origin.setdefault("/parties", prefix + party.name)
-        if party.warn_when_absent:
-            row.say("warning", prefix + party.name, party.warn_when_absent)
-    for item in named:
+        row.found.origin.setdefault("/parties", column)
+        if asked.warn_when_absent:
+            row.say("warning", column, asked.warn_when_absent)
+    for cells in named:
         pointer = f"/parties/{len(row.document['parties'])}"
-        row.document["parties"].append(_Source(row, party, item, prefix, pointer).made())
+        row.document["parties"].append(_Source(row, party, cells, pointer).made())
 
 
-def _parted(row: Conversion, party: spec.Party) -> list[Cells]:
+def _listed(row: Conversion, party: Party) -> list[Cells]:
+    """The cells of each party that stands in a list."""
+    at, items = party.spec.at, row.row.lists.get(party.spec.each or "", [])
+    found = []
+    for item in items if at is None else items[at : at + 1]:
+        cells = Cells(row, item)
+        if any(
+            cells.get(party.fields.get(name) or row.plan.below(party.prefix, name)) for name in item
+        ):
+            found.append(cells)
+    return found
+
+
+def _parted(row: Conversion, party: Party) -> list[Cells]:
     """The cells of each party whom one row's columns name, parted alike in all of them."""
-    parts = {name: _parts(row, name) for name in spec.party_columns(party)}
-    count = len(parts[party.name])
+    parts = {name: _parts(row, field) for name, field in party.fields.items()}
+    count = len(parts[party.spec.name])
     for name, values in parts.items():
         if len(values) != count:
-            if not (len(values) == 1 and (values[0] is None or row.layout.columns[name].shared)):
+            if not (len(values) == 1 and (values[0] is None or party.fields[name].shared)):
                 row.fault(name, "parts_differ")
                 values = [None]
             parts[name] = values * count
-    return [{name: values[at] for name, values in parts.items()} for at in range(count)]
+    found = []
+    for at in range(count):
+        cells = Cells(row, {name: values[at] for name, values in parts.items()})
+        if any(cells.get(field) for field in party.fields.values()):
+            found.append(cells)
+    return found
 
 
-def _parts(row: Conversion, name: str) -> list[Value]:
-    value, mark = row.cell(name), row.layout.columns[name].split
-    if isinstance(value, str) and mark:
-        return [part for part in value.split(mark) if part.strip()]
+def _parts(row: Conversion, field: Field) -> list[Value]:
+    value = row.cells.get(field)
+    if isinstance(value, str) and field.split:
+        return [part for part in value.split(field.split) if part.strip()]
     return [value]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class _Source:
     """Where one party comes from: its cells, and the pointer it goes to."""
 
     row: Conversion
-    party: spec.Party
+    plan: Party
     cells: Cells
-    prefix: str
     pointer: str
+
+    @property
+    def party(self) -> spec.Party:
+        """What the layout says of it."""
+        return self.plan.spec
 
     def made(self) -> dict[str, Any]:
         """The party as a member of the referral."""
         party = self.party
-        self.row.found.origin[self.pointer] = self.prefix + party.name
+        self.row.found.origin[self.pointer] = self.plan.fields[party.name].told
         name = self._text("name", party.name)
         phone = self._text("phone", party.phone, numbered=True)
         id_ = self._id()
         if name is None:
             self._fault(party.name, "cell_empty", "name")
         elif party.warn_when_present:
-            self.row.say("warning", self.prefix + party.name, party.warn_when_present)
+            told = self.plan.fields[party.name].told
+            self.row.say("warning", told, party.warn_when_present)
         if name in party.anonymous_names and phone is None and party.anonymous_without_phone:
             self._fault(party.name, party.anonymous_without_phone)
         made: dict[str, Any] = {
@@ -93,21 +113,25 @@ class _Source:
         if party.address:
             made["address"] = self._text("address", party.address)
         if party.gender:
-            made["gender"] = self.row.coded(party.gender, self.cells, self.prefix)
+            made["gender"] = self._coded(party.gender)
         if party.representative:
             made["representative"] = self._representative(party.representative)
         return made
 
     def _fault(self, column: str, rule: str, member: str | None = None) -> None:
         pointers = (f"{self.pointer}/{member}",) if member else ()
-        self.row.fault(self.prefix + column, rule, pointers)
+        self.row.fault(self.plan.fields[column].told, rule, pointers)
+
+    def _coded(self, coded: spec.Coded) -> str | None:
+        return self.row.coded(coded, self.plan.fields[coded.column], self.cells)
 
     def _text(self, member: str, column: str | None, *, numbered: bool = False) -> str | None:
         """A text of the party. A number that a spreadsheet turned into a figure is a fault."""
         if column is None:
             return None
-        self.row.found.origin[f"{self.pointer}/{member}"] = self.prefix + column
-        value = self.row.cell(column, self.cells, self.prefix)
+        field = self.plan.fields[column]
+        self.row.found.origin[f"{self.pointer}/{member}"] = field.told
+        value = self.cells.get(field)
         if value is None:
             return None
         if not isinstance(value, str) or (numbered and is_figure(value)):
@@ -124,9 +148,9 @@ class _Source:
         if coded is None:
             type_ = "uscc" if identity.fold_number(number).startswith("9") else "resident_id"
         else:
-            found = self.row.coded(coded, self.cells, self.prefix)
+            found = self._coded(coded)
             if found is None:
-                if self.row.cell(coded.column, self.cells, self.prefix) is None:
+                if self.cells.get(self.plan.fields[coded.column]) is None:
                     self._fault(coded.column, "cell_empty", "id")
                 return None
             type_ = found
@@ -138,12 +162,16 @@ class _Source:
             return self.party.kind
         if self.party.kind == "by_id" and id_type:
             return "organisation" if id_type == "uscc" else "person"
-        words = self.row.layout.organisation_words
+        words = self.row.plan.layout.organisation_words
         return "organisation" if any(word in name for word in words) else "person"
 
     def _consent(self) -> dict[str, Any]:
-        consent = self.party.consent
-        state = self.row.coded(consent) if isinstance(consent, spec.Coded) else consent
+        consent, field = self.party.consent, self.plan.consent
+        state: str | None
+        if isinstance(consent, spec.Coded):
+            state = self.row.coded(consent, field) if field else None
+        else:
+            state = consent
         known = state in ("given", "refused")
         on = self.row.received_on().isoformat() if known else None
         return {"state": state or "unknown", "on": on}
@@ -155,9 +183,9 @@ class _Source:
         authority: str | None
         if isinstance(speaker.authority, spec.Coded):
             column = speaker.authority.column
-            authority = self.row.coded(speaker.authority, self.cells, self.prefix)
+            authority = self._coded(speaker.authority)
             if authority is None:
-                if self.row.cell(column, self.cells, self.prefix) is None:
+                if self.cells.get(self.plan.fields[column]) is None:
                     self._fault(column, "cell_empty", "representative")
                 return None
         else:

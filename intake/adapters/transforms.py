@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any, Final
 
 from intake.adapters import layout as spec
@@ -46,9 +46,13 @@ def clean(value: Value, column: spec.Column) -> tuple[Value, bool]:
     """A cell without guards and outer blanks, empty as None; whether brackets were folded."""
     if not isinstance(value, str):
         return value, False
-    text = value.removeprefix("\t") if "strip_guard" in column.clean else value
-    text = text.strip(" \r\n\u3000")
-    folded = text.translate(_BRACKETS) if "full_width_brackets" in column.clean else text
+    return cleaned(value, "strip_guard" in column.clean, "full_width_brackets" in column.clean)
+
+
+def cleaned(text: str, guarded: bool, bracketed: bool) -> tuple[str | None, bool]:
+    """A text without its guard and outer blanks; whether brackets were folded."""
+    text = (text.removeprefix("\t") if guarded else text).strip(" \r\n\u3000")
+    folded = text.translate(_BRACKETS) if bracketed else text
     return folded or None, folded != text
 
 
@@ -60,6 +64,16 @@ def is_figure(text: str) -> bool:
 def apply(by: spec.Transformation, value: Value, around: Surroundings) -> Any:
     """The converted value of a cell that is not empty. Raises ``CellFault``."""
     return _BY_KIND[by.kind](by, value, around)
+
+
+def ready(by: spec.Transformation) -> Callable[[Value, Surroundings], Any]:
+    """The transformation with its parameters, to be applied to many cells."""
+    return partial(_BY_KIND[by.kind], by)
+
+
+def looks_around(by: spec.Transformation) -> bool:
+    """Whether it looks at more than its cell."""
+    return by.kind in _LOOKING_AROUND
 
 
 def _text(value: Value) -> str:
@@ -98,6 +112,7 @@ def _marks_of(form: str) -> tuple[tuple[int, str], ...]:
     return tuple((at, char) for at, char in enumerate(form) if at not in taken)
 
 
+@lru_cache(4096)
 def _moment(text: str, form: str) -> datetime:
     """A text of exactly this form, in Asia/Shanghai."""
     if len(text) != len(form) or not text.isascii():
@@ -214,3 +229,6 @@ _BY_KIND: Final[dict[str, Callable[[Any, Value, Surroundings], Any]]] = {
     "place_filled_up": _place_filled_up,
     "place_cell": _place_cell,
 }
+_LOOKING_AROUND: Final = frozenset(
+    {"epoch_ms", "serial_day", "place_by_name", "place_filled_up", "place_cell"}
+)

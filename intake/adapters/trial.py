@@ -13,6 +13,7 @@ from intake.adapters.convert import convert
 from intake.adapters.layout import Layout
 from intake.adapters.messages import message
 from intake.adapters.places import DirectoryFolder
+from intake.adapters.plan import Plan
 from intake.adapters.reading import rows
 from intake.adapters.rows import FileError, Row
 from intake.model import Directory, Verdict
@@ -66,6 +67,7 @@ class Trial:
         known: Directory | None = None,
     ) -> None:
         self.layout = layout
+        self.plan = Plan(layout)
         self.directory = directory
         self.known = known or directory
         self.now = now
@@ -97,7 +99,7 @@ class Trial:
     def examine(self, row: Row) -> Examined:
         """What this row by itself becomes: converted, and checked as POST checks it."""
         today = self.now.astimezone(SHANGHAI).date()
-        converted = convert(row, self.layout, self.directory, today)
+        converted = convert(row, self.plan, self.directory, today)
         reasons, verdict = list(converted.findings), None
         if converted.document is not None:
             verdict = validate(converted.document, self.known, lanes.may_send, self.now)

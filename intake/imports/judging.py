@@ -78,14 +78,15 @@ class Judge:
             [{**p, "code": c} for c, p in self.directory.all("place").items()],
         )
         self.vault = Vault(FileKeyProvider(keys_dir / "intake" / "vault"))
-        self._layouts: dict[UUID, Layout] = {}
+        self._trials: dict[UUID, Trial] = {}
 
     def judge(self, task: Task, rows: list[Row]) -> list[Judged]:
         """Every row of the batch, in order."""
-        if task.import_id not in self._layouts:
-            self._layouts = {task.import_id: Layout.model_validate_json(task.layout)}
-        layout = self._layouts[task.import_id]
-        trial = Trial(layout, self.folder, task.now, self.directory)
+        if task.import_id not in self._trials:
+            layout = Layout.model_validate_json(task.layout)
+            self._trials = {task.import_id: Trial(layout, self.folder, task.now, self.directory)}
+        trial = self._trials[task.import_id]
+        trial.now = task.now
         return [self._guarded(task, trial, row) for row in rows]
 
     def _guarded(self, task: Task, trial: Trial, row: Row) -> Judged:
