@@ -86,6 +86,7 @@ def read_instant(text: str) -> datetime:
         raise ValueError("out of range") from None
 
 
+@lru_cache(4096)
 def _instant_exists(text: str) -> bool:
     """Format check: only what the pattern already lets through can fail here."""
     if not _INSTANT.match(text):
@@ -96,6 +97,7 @@ def _instant_exists(text: str) -> bool:
         return False
 
 
+@lru_cache(4096)
 def _day_exists(text: str) -> bool:
     if not _DAY.match(text):
         return True

@@ -47,15 +47,14 @@ class Converted:
 class Cells:
     """The cells of a row, or of one party in it: each is cleaned when it is first looked at."""
 
-    __slots__ = ("_raw", "_row", "_seen")
+    __slots__ = ("_raw", "_seen")
 
-    def __init__(self, row: "Conversion", raw: Mapping[str, Value]) -> None:
-        self._row = row
+    def __init__(self, raw: Mapping[str, Value]) -> None:
         self._raw = raw
         self._seen: dict[str, Value] = {}
 
-    def get(self, field: Field) -> Value:
-        """A cell without guards and blanks; None when it is empty."""
+    def get(self, field: Field, row: "Conversion") -> Value:
+        """A cell without guards and blanks; None when it is empty. The row is told of doubts."""
         name = field.name
         if name in self._seen:
             return self._seen[name]
@@ -63,7 +62,7 @@ class Cells:
         if isinstance(value, str):
             value, folded = cleaned(value, field.guarded, field.bracketed)
             if folded:
-                self._row.say("warning", field.told, "brackets_folded")
+                row.say("warning", field.told, "brackets_folded")
         self._seen[name] = value
         return value
 
@@ -76,7 +75,7 @@ class Conversion:
         self.plan = plan
         self.directory = directory
         self.today = today
-        self.cells = Cells(self, row.cells)
+        self._cells = Cells(row.cells)
         self.found = Converted()
         self.document: dict[str, Any] = {}
 
@@ -92,9 +91,13 @@ class Conversion:
         self.say("refused", column, rule)
         self.found.missing.update(pointers)
 
+    def cell(self, field: Field, cells: Cells | None = None) -> Value:
+        """A cell of the row, or of a party in it, without guards and blanks; None when empty."""
+        return (cells or self._cells).get(field, self)
+
     def coded(self, coded: spec.Coded, field: Field, cells: Cells | None = None) -> str | None:
         """The value behind a code; None when the cell is empty, or the code unknown: a fault."""
-        value = (cells or self.cells).get(field)
+        value = self.cell(field, cells)
         if value is None:
             return None
         found = coded.values.get(value) if isinstance(value, str) else None

@@ -33,10 +33,10 @@ def _is_a_referral(row: Conversion) -> bool:
     plan = row.plan
     if plan.total is not None:
         field, words = plan.total
-        if row.cells.get(field) in words:
+        if row.cell(field) in words:
             row.fault(field.told, "total_line")
             return False
-    reference = row.cells.get(plan.reference)
+    reference = row.cell(plan.reference)
     row.found.reference = reference if isinstance(reference, str) else None
     if row.row.fault:
         row.say("refused", None, row.row.fault)
@@ -78,7 +78,7 @@ def _lists_known(row: Row, plan: Plan) -> bool:
 
 def _one_column(row: Conversion, step: Step) -> None:
     column = step.field.told
-    value = row.cells.get(step.field)
+    value = row.cell(step.field)
     if value is None:
         if step.required:
             row.fault(column, "cell_empty", step.to)
@@ -100,7 +100,7 @@ def _one_column(row: Conversion, step: Step) -> None:
 
 
 def _entry(row: Conversion, table: Table) -> Entry | None:
-    value = row.cells.get(table.field)
+    value = row.cell(table.field)
     if value is None:
         return table.empty
     return table.entries.get(value) if isinstance(value, str) else None
@@ -109,7 +109,7 @@ def _entry(row: Conversion, table: Table) -> Entry | None:
 def _one_code(row: Conversion, table: Table) -> None:
     column, entry = table.field.told, _entry(row, table)
     if entry is None:
-        empty = row.cells.get(table.field) is None
+        empty = row.cell(table.field) is None
         row.fault(column, "cell_empty" if empty else "code_unknown", table.members)
         return
     for fixed in entry.set:

@@ -40,9 +40,10 @@ def _listed(row: Conversion, party: Party) -> list[Cells]:
     at, items = party.spec.at, row.row.lists.get(party.spec.each or "", [])
     found = []
     for item in items if at is None else items[at : at + 1]:
-        cells = Cells(row, item)
+        cells = Cells(item)
         if any(
-            cells.get(party.fields.get(name) or row.plan.below(party.prefix, name)) for name in item
+            row.cell(party.fields.get(name) or row.plan.below(party.prefix, name), cells)
+            for name in item
         ):
             found.append(cells)
     return found
@@ -60,14 +61,14 @@ def _parted(row: Conversion, party: Party) -> list[Cells]:
             parts[name] = values * count
     found = []
     for at in range(count):
-        cells = Cells(row, {name: values[at] for name, values in parts.items()})
-        if any(cells.get(field) for field in party.fields.values()):
+        cells = Cells({name: values[at] for name, values in parts.items()})
+        if any(row.cell(field, cells) for field in party.fields.values()):
             found.append(cells)
     return found
 
 
 def _parts(row: Conversion, field: Field) -> list[Value]:
-    value = row.cells.get(field)
+    value = row.cell(field)
     if isinstance(value, str) and field.split:
         return [part for part in value.split(field.split) if part.strip()]
     return [value]
@@ -131,7 +132,7 @@ class _Source:
             return None
         field = self.plan.fields[column]
         self.row.found.origin[f"{self.pointer}/{member}"] = field.told
-        value = self.cells.get(field)
+        value = self.row.cell(field, self.cells)
         if value is None:
             return None
         if not isinstance(value, str) or (numbered and is_figure(value)):
@@ -150,7 +151,7 @@ class _Source:
         else:
             found = self._coded(coded)
             if found is None:
-                if self.cells.get(self.plan.fields[coded.column]) is None:
+                if self.row.cell(self.plan.fields[coded.column], self.cells) is None:
                     self._fault(coded.column, "cell_empty", "id")
                 return None
             type_ = found
@@ -185,7 +186,7 @@ class _Source:
             column = speaker.authority.column
             authority = self._coded(speaker.authority)
             if authority is None:
-                if self.cells.get(self.plan.fields[column]) is None:
+                if self.row.cell(self.plan.fields[column], self.cells) is None:
                     self._fault(column, "cell_empty", "representative")
                 return None
         else:

@@ -1,10 +1,11 @@
 """The gates as data: conditions on the fields of a referral, each with its citation. Pure."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 from functools import lru_cache
+from operator import attrgetter
 from pathlib import Path
 from typing import Any, Final
 
@@ -27,15 +28,28 @@ class Facts:
 
     def at(self, pointer: str) -> Any:
         """The value at a pointer, or None; ``#name`` is a fact beside the document."""
-        if pointer.startswith("#"):
-            return getattr(self, pointer[1:])
-        node: Any = self.document
-        for step in pointer[1:].split("/"):
-            node = node.get(step) if isinstance(node, Mapping) else None
-        return node
+        return _reader(pointer)(self)
 
 
 Condition = Callable[[Facts], bool]
+
+
+@lru_cache(256)
+def _reader(pointer: str) -> Callable[[Facts], Any]:
+    """How to find what a pointer means."""
+    if pointer.startswith("#"):
+        return attrgetter(pointer[1:])
+    steps = pointer[1:].split("/")
+
+    def found(facts: Facts) -> Any:
+        node: Any = facts.document
+        for step in steps:
+            if not isinstance(node, Mapping):
+                return None
+            node = node.get(step)
+        return node
+
+    return found
 
 
 @dataclass(frozen=True)
@@ -51,6 +65,7 @@ class Gate:
     zh: str
     en: str
     holds: Condition
+    lanes: frozenset[str] | None
     go_to: Mapping[str, Any]
     until: Mapping[str, Any]
     route: int | None
@@ -77,20 +92,39 @@ def compiled(node: Mapping[str, Any]) -> Condition:
 
 def _compared(pointer: str, test: Mapping[str, Any]) -> Condition:
     ((word, wanted),) = test.items()
+    read = _reader(pointer)
     if word == "is":
-        return lambda facts: bool(facts.at(pointer) == wanted)
+        return lambda facts: bool(read(facts) == wanted)
     if word == "in":
         values = frozenset(wanted)
-        return lambda facts: isinstance(v := facts.at(pointer), str) and v in values
+        return lambda facts: isinstance(v := read(facts), str) and v in values
     if word == "has":
-        return lambda facts: isinstance(v := facts.at(pointer), list) and wanted in v
+        return lambda facts: isinstance(v := read(facts), list) and wanted in v
     if word == "given":
-        return lambda facts: (facts.at(pointer) is not None) is wanted
+        return lambda facts: (read(facts) is not None) is wanted
     if word == "on_or_after":
-        return lambda facts: (
-            (day := _day(facts.at(pointer))) is not None and day >= facts.at(wanted)
-        )
+        limit = _reader(wanted)
+        return lambda facts: (day := _day(read(facts))) is not None and day >= limit(facts)
     raise ValueError(f"no such test: {word}")
+
+
+def lanes_of(node: Mapping[str, Any]) -> frozenset[str] | None:
+    """The lanes outside which a condition never holds; None when it may hold in every lane."""
+    if "all" in node:
+        named = [lanes for part in node["all"] if (lanes := lanes_of(part)) is not None]
+        return frozenset.intersection(*named) if named else None
+    if "any" in node:
+        either: frozenset[str] = frozenset()
+        for part in node["any"]:
+            if (lanes := lanes_of(part)) is None:
+                return None
+            either |= lanes
+        return either
+    if node.get("at") == "/lane" and "in" in node:
+        return frozenset(node["in"])
+    if node.get("at") == "/lane" and "is" in node:
+        return frozenset({node["is"]})
+    return None
 
 
 def _day(value: Any) -> date | None:
@@ -105,16 +139,32 @@ def gates() -> tuple[Gate, ...]:
     """All gates, in the order in which they are asked."""
     rows = json.loads(FILE.read_text("utf-8"))["gates"]
     return tuple(
-        Gate(**{**row, "holds": compiled(row["holds"]), "route": row.get("route")}) for row in rows
+        Gate(
+            **{
+                **row,
+                "holds": compiled(row["holds"]),
+                "lanes": lanes_of(row["holds"]),
+                "route": row.get("route"),
+            }
+        )
+        for row in rows
     )
 
 
-@lru_cache(1)
-def _by_effect() -> dict[str, tuple[Gate, ...]]:
-    return {
-        effect: tuple(gate for gate in gates() if gate.effect == effect)
-        for effect in (REFUSE, WARN, BEFORE)
-    }
+@lru_cache(256)
+def _asked(effect: str, lane: str) -> tuple[Gate, ...]:
+    """The gates of this effect that may hold in a lane, in their order."""
+    return tuple(
+        gate
+        for gate in gates()
+        if gate.effect == effect and (gate.lanes is None or lane in gate.lanes)
+    )
+
+
+def _holding(effect: str, facts: Facts) -> Iterator[Gate]:
+    lane = facts.document.get("lane")
+    asked = _asked(effect, lane if isinstance(lane, str) else "")
+    return (gate for gate in asked if gate.holds(facts))
 
 
 def facts_of(referral: Referral, directory: Organs) -> Facts:
@@ -125,19 +175,19 @@ def facts_of(referral: Referral, directory: Organs) -> Facts:
 
 def refusing(facts: Facts) -> Gate | None:
     """The first gate that bars the matter, if any."""
-    return next((gate for gate in _by_effect()[REFUSE] if gate.holds(facts)), None)
+    return next(_holding(REFUSE, facts), None)
 
 
 def doubts(facts: Facts, *, before: bool = False) -> list[FieldError]:
     """Warnings; with ``before`` also what must be told before anything is registered."""
-    asked = _by_effect()[WARN] + (_by_effect()[BEFORE] if before else ())
-    return [gate.finding() for gate in asked if gate.holds(facts)]
+    effects = (WARN, BEFORE) if before else (WARN,)
+    return [gate.finding() for effect in effects for gate in _holding(effect, facts)]
 
 
 def warned(referral: Referral, directory: Organs) -> list[FieldError]:
     """Every gate that holds, as a warning: a registered matter is corrected, never refused."""
     facts = facts_of(referral, directory)
-    return [g.finding() for g in _by_effect()[REFUSE] if g.holds(facts)] + doubts(facts)
+    return [gate.finding() for gate in _holding(REFUSE, facts)] + doubts(facts)
 
 
 def where(gate: Gate, facts: Facts, place: str, directory: Organs) -> dict[str, Any]:

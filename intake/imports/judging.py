@@ -112,35 +112,16 @@ class Judge:
         key = (referral.organisation, referral.normal_reference)
         content = fingerprint(self.vault, referral)
         whole = Judged(row.number, row.line, False, reasons, key, content)
+        facts = gates.facts_of(referral, self.directory)
+        barred = _barred(referral, facts)
         if task.dry:
-            barred = self._barred(referral)
             if barred is not None:
                 return replace(whole, refused=True, reasons=[*reasons, barred])
             return replace(whole, mark=self._mark(key))
-        if not self._plain(referral):
+        if barred is not None or not _plain(referral):
             return replace(whole, document=referral.document)
-        doubts = gates.doubts(gates.facts_of(referral, self.directory))
-        warnings = (*seen.verdict.warnings, *doubts)
+        warnings = (*seen.verdict.warnings, *gates.doubts(facts))
         return replace(whole, prepared=self._prepared(referral, content, warnings))
-
-    def _barred(self, referral: Referral) -> dict[str, Any] | None:
-        """Why a run would put this row on record as a refusal or as another matter, if it would."""
-        if referral.document.get("kind", "dispute") != "dispute":
-            return reason(Finding("refused", None, NO_DISPUTE, message(NO_DISPUTE), "/kind"))
-        gate = gates.refusing(gates.facts_of(referral, self.directory))
-        if gate is None:
-            return None
-        found = gate.finding()
-        return reason(Finding("refused", None, found.code, found.message, found.pointer))
-
-    def _plain(self, referral: Referral) -> bool:
-        """Whether registering is rows and two events: no gate, nobody who acts, no alarm."""
-        refs = {facts.ref: UUID(int=n) for n, facts in enumerate(referral.parties)}
-        return (
-            self._barred(referral) is None
-            and not any(named(facts, refs) for facts in referral.parties)
-            and not any(alerts_of_concerns(referral.concerns))
-        )
 
     def _prepared(
         self, referral: Referral, content: bytes, warnings: tuple[FieldError, ...]
@@ -154,6 +135,27 @@ class Judge:
         """Keyed, so that a list of references cannot be tried out on the table."""
         secret = self.vault.keys.secret("import-mark")
         return hmac.digest(secret, "\n".join(key).encode(), hashlib.sha256)[:16]
+
+
+def _barred(referral: Referral, facts: gates.Facts) -> dict[str, Any] | None:
+    """Why a run would put this row on record as a refusal or as another matter, if it would."""
+    if referral.document.get("kind", "dispute") != "dispute":
+        return reason(Finding("refused", None, NO_DISPUTE, message(NO_DISPUTE), "/kind"))
+    gate = gates.refusing(facts)
+    if gate is None:
+        return None
+    found = gate.finding()
+    return reason(Finding("refused", None, found.code, found.message, found.pointer))
+
+
+def _plain(referral: Referral) -> bool:
+    """Whether registering an open matter is rows and two events: nobody who acts, no alarm."""
+    if alerts_of_concerns(referral.concerns):
+        return False
+    if not any({"representative", "represented_by"} & f.details.keys() for f in referral.parties):
+        return True
+    refs = {facts.ref: UUID(int=n) for n, facts in enumerate(referral.parties)}
+    return not any(named(facts, refs) for facts in referral.parties)
 
 
 def reason(found: Finding) -> dict[str, Any]:
