@@ -202,17 +202,15 @@ def prepare(
 def announce(uow: UnitOfWork, made: Prepared, number: str, connection: str | None) -> None:
     """Say that a registered referral was received and its case opened; audited."""
     uow.adopt_new_case(made.case_id, number)
-    _emit(
-        uow,
-        made.referral,
-        made.referral_id,
-        made.case_id,
-        number,
-        connection,
-        made.parties,
-        made.legal_context,
-    )
-    uow.audit("referral.submitted", case_id=made.case_id, subject=str(made.referral_id))
+    received, registered = told(made, number, connection, uow.now)
+    uow.emit(received, occurred_at=made.referral.received_at)
+    uow.emit(registered)
+    audit_submitted(uow, made.case_id, made.referral_id)
+
+
+def audit_submitted(uow: UnitOfWork, case_id: UUID, referral_id: UUID) -> None:
+    """Who sent the referral."""
+    uow.audit("referral.submitted", case_id=case_id, subject=str(referral_id))
 
 
 def require_own(document: Any, organisations: tuple[str, ...]) -> None:
@@ -293,59 +291,48 @@ def _organisation_of(facts: PartyFacts, directory: ByCreditCode) -> str | None:
     return directory.organisation_by_uscc(found["number"])
 
 
-def _emit(
-    uow: UnitOfWork,
-    referral: Referral,
-    referral_id: UUID,
-    case_id: UUID,
-    number: str,
-    connection: str | None,
-    parties: list[dict[str, Any]],
-    context: dict[str, Any],
-) -> None:
-    uow.emit(
-        ReferralReceived(
-            case_id=case_id,
-            case_number=number,
-            referral_id=referral_id,
-            organisation=referral.organisation,
-            connection=connection,
-            reference=referral.reference,
-            channel=referral.channel,
-            received_at=referral.received_at,
-            request_made_at=referral.request_made_at,
+def told(
+    made: Prepared, number: str | None, connection: str | None, registered_at: datetime
+) -> tuple[ReferralReceived, CaseRegistered]:
+    """What a registered referral is told as."""
+    referral = made.referral
+    received = ReferralReceived(
+        case_id=made.case_id,
+        case_number=number,
+        referral_id=made.referral_id,
+        organisation=referral.organisation,
+        connection=connection,
+        reference=referral.reference,
+        channel=referral.channel,
+        received_at=referral.received_at,
+        request_made_at=referral.request_made_at,
+    )
+    registered = CaseRegistered(
+        case_id=made.case_id,
+        case_number=number,
+        referral_id=made.referral_id,
+        organisation=referral.organisation,
+        lane=referral.lane,
+        dispute_type=referral.dispute_type,
+        dispute_subtype=referral.dispute_subtype,
+        place=referral.place,
+        claim_fen=referral.claim_fen,
+        parties=tuple(travelling_party(party) for party in made.parties),
+        legal_context=made.legal_context,
+        documents=tuple(
+            DocumentRef(sha256=d["sha256"], size=d["size"], media_type=d["media_type"])
+            for d in referral.documents
         ),
-        occurred_at=referral.received_at,
+        joint_sessions=referral.joint_sessions,
+        requested_within=Length(**referral.requested_within) if referral.requested_within else None,
+        preferred_mode=referral.preferred_mode,
+        channel=referral.channel,
+        occurred_at=referral.occurred_at,
+        request_made_at=referral.request_made_at,
+        received_at=referral.received_at,
+        registered_at=registered_at,
     )
-    uow.emit(
-        CaseRegistered(
-            case_id=case_id,
-            case_number=number,
-            referral_id=referral_id,
-            organisation=referral.organisation,
-            lane=referral.lane,
-            dispute_type=referral.dispute_type,
-            dispute_subtype=referral.dispute_subtype,
-            place=referral.place,
-            claim_fen=referral.claim_fen,
-            parties=tuple(travelling_party(party) for party in parties),
-            legal_context=context,
-            documents=tuple(
-                DocumentRef(sha256=d["sha256"], size=d["size"], media_type=d["media_type"])
-                for d in referral.documents
-            ),
-            joint_sessions=referral.joint_sessions,
-            requested_within=Length(**referral.requested_within)
-            if referral.requested_within
-            else None,
-            preferred_mode=referral.preferred_mode,
-            channel=referral.channel,
-            occurred_at=referral.occurred_at,
-            request_made_at=referral.request_made_at,
-            received_at=referral.received_at,
-            registered_at=uow.now,
-        )
-    )
+    return received, registered
 
 
 def travelling_party(row: Any) -> Party:

@@ -287,7 +287,9 @@ async def unit_of_work(
         raise Unavailable("writes wait for recovery", retry_after_seconds=5)
     actor, caller, organisation = await _who(request)
     await _wait_for(request, caller, case_after, case_id_header)
-    async with runtime.unit_of_work(actor=actor, organisation=organisation, caller=caller) as uow:
+    async with runtime.unit_of_work(
+        actor=actor, organisation=organisation, caller=caller, live=True
+    ) as uow:
         # Told at each emit: headers set after the endpoint has returned no longer reach the answer.
         uow.on_emit = lambda: _tell_sequence(uow, response)
         yield uow
@@ -307,7 +309,7 @@ async def reader(
     actor, caller, organisation = await _who(request)
     await _wait_for(request, caller, case_after, case_id_header)
     async with runtime_of(request).unit_of_work(
-        actor=actor, organisation=organisation, readonly=True, caller=caller
+        actor=actor, organisation=organisation, readonly=True, caller=caller, live=True
     ) as uow:
         yield uow
 

@@ -246,25 +246,35 @@ class UnitOfWork:
         body = payload(event)
         if stream.case_number and "case_number" not in body:
             body["case_number"] = stream.case_number
-        data = orjson.dumps(body)
+        return self.emit_encoded(
+            event.case_id, event.spec.type, orjson.dumps(body), occurred_at=occurred_at
+        )
+
+    def emit_encoded(
+        self, case_id: UUID, type_: str, data: bytes, *, occurred_at: datetime | None = None
+    ) -> EmittedEvent:
+        """``emit`` of a payload that was checked and encoded elsewhere, its case number in it."""
+        stream = self.streams.get(case_id)
+        if stream is None:
+            raise RuntimeError("emit before lock_case")
         if len(data) > MAX_EVENT_BYTES:
             raise Conflict("the event would exceed 64 KiB")
         stream.last_sequence += 1
-        self._touched.add(event.case_id)
+        self._touched.add(case_id)
         event_id = new_id()
-        spec = event.spec
+        key = str(case_id)
         headers = [
             ["content-type", "application/json; charset=utf-8"],
             ["ce_specversion", "1.0"],
             ["ce_id", str(event_id)],
             ["ce_source", self.runtime.service.source],
-            ["ce_type", spec.type],
-            ["ce_subject", str(event.case_id)],
+            ["ce_type", type_],
+            ["ce_subject", key],
             ["ce_time", wire(occurred_at or self.now)],
             ["ce_recordedtime", wire(self.now)],
             ["ce_sequence", f"{stream.last_sequence:010d}"],
             ["ce_episode", str(stream.episode)],
-            ["ce_dataschema", f"urn:liandiao:schema:{spec.type}"],
+            ["ce_dataschema", f"urn:liandiao:schema:{type_}"],
             ["ce_correlationid", self.correlation_id],
             ["ce_traceparent", self.traceparent],
         ]
@@ -274,18 +284,18 @@ class UnitOfWork:
             (
                 event_id,
                 self.runtime.settings.cases_topic,
-                str(event.case_id),
+                key,
                 stream.last_sequence,
-                spec.type,
+                type_,
                 orjson.dumps(headers).decode(),
                 data,
                 self.now,
-                self._heard_in_batch(event.case_id),
+                self._heard_in_batch(case_id),
             )
         )
         if self.on_emit is not None:
             self.on_emit()
-        return EmittedEvent(event_id, stream.last_sequence, spec.type)
+        return EmittedEvent(event_id, stream.last_sequence, type_)
 
     def _heard_in_batch(self, case_id: UUID) -> str | None:
         """How far the batch has come with each source of the case; None when nobody was heard.
@@ -413,13 +423,22 @@ _BEGIN: Final = "SELECT now() AS now, set_config('liandiao.organisation', $1, tr
 # Statements that write are few and look rows up by key: planned once, not at each execution, which
 # costs the largest of them a millisecond. Reads with many conditions keep plans of their own.
 _BEGIN_TO_WRITE: Final = f"{_BEGIN}, set_config('plan_cache_mode', 'force_generic_plan', true)"
+# What the transaction of a live request is called in pg_stat_activity, so that others give way.
+LIVE: Final = "liandiao-request"
+_LIVE: Final = f", set_config('application_name', '{LIVE}', true)"
 
 
 async def begin(
-    db: asyncpg.Connection, organisation: str, offset: timedelta, *, readonly: bool = False
+    db: asyncpg.Connection,
+    organisation: str,
+    offset: timedelta,
+    *,
+    readonly: bool = False,
+    live: bool = False,
 ) -> datetime:
     """Set the row-level-security variable of the open transaction and read its instant (UTC)."""
-    row = await db.fetchrow(_BEGIN if readonly else _BEGIN_TO_WRITE, organisation)
+    statement = _BEGIN if readonly else _BEGIN_TO_WRITE
+    row = await db.fetchrow(statement + _LIVE if live else statement, organisation)
     if row is None:
         raise Unavailable()
     now: datetime = row["now"]
@@ -434,15 +453,19 @@ async def open_unit_of_work(
     caller: "Caller | None" = None,
     organisation: str = "*",
     readonly: bool = False,
+    live: bool = False,
     causation_id: str | None = None,
     correlation_id: str | None = None,
     traceparent: str | None = None,
 ) -> AsyncIterator[UnitOfWork]:
-    """One transaction; commits when the body ends, rolls back when it raises."""
+    """One transaction; commits when the body ends, rolls back when it raises.
+
+    ``live``: somebody waits for the answer of a request.
+    """
     async with runtime.pool.acquire() as proxy:
         db = cast(asyncpg.Connection, proxy)
         async with db.transaction(readonly=readonly):
-            now = await begin(db, organisation, runtime.clock.offset, readonly=readonly)
+            now = await begin(db, organisation, runtime.clock.offset, readonly=readonly, live=live)
             uow = UnitOfWork(
                 runtime,
                 db,

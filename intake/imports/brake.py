@@ -14,7 +14,7 @@ LOOK_AGAIN_SECONDS: Final = 0.5
 
 
 class Brake:
-    """After each batch: rests in proportion to what else the database has open right now."""
+    """After each batch: rests in proportion to the live requests that are at work right now."""
 
     def __init__(self, runtime: "Runtime") -> None:
         settings: Any = runtime.settings
@@ -24,12 +24,12 @@ class Brake:
         self._looked = 0.0
 
     async def after(self, rows: int, seconds: float) -> None:
-        """Rest as long as the batch took for each transaction of others, a second at most.
+        """Rest as long as the batch took for each live request's transaction, a second at most.
 
         While more events than the site's limit wait for the relay, wait for it.
         """
-        others = await repository.others_at_work(self._pool)
-        rest = min(LONGEST_SECONDS, seconds * others)
+        requests = await repository.requests_at_work(self._pool)
+        rest = min(LONGEST_SECONDS, seconds * requests)
         if self._per_second:
             rest = max(rest, rows / self._per_second - seconds)
         await asyncio.sleep(rest)

@@ -4,10 +4,12 @@ Runs in processes of its own (``start`` once in each, then ``judge``), so that l
 wait for it; a test may call a ``Judge`` where it stands.
 """
 
+import gc
 import hashlib
 import hmac
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 from uuid import UUID
@@ -21,7 +23,8 @@ from intake.adapters.places import DirectoryFolder
 from intake.adapters.rows import Row
 from intake.adapters.trial import Trial
 from intake.gates import model as gates
-from intake.handlers import Prepared, fingerprint, prepare
+from intake.handlers import fingerprint, prepare
+from intake.imports.registering import Filed, filed
 from intake.matters.errors import CODE as NO_DISPUTE
 from intake.messages import message
 from intake.model import Referral
@@ -29,7 +32,6 @@ from intake.parties.handlers import named
 from intake.safety.rules import alerts_of_concerns
 from intake.vault import FileKeyProvider, Vault
 from services.directory import DirectoryCopy
-from services.errors import FieldError
 from services.messaging.handling import error_code, error_place
 
 log = structlog.get_logger(__name__)
@@ -43,6 +45,7 @@ class Task:
     import_id: UUID
     layout: str
     organisations: tuple[str, ...]
+    connection: str
     dry: bool
     now: datetime
 
@@ -51,7 +54,7 @@ class Task:
 class Judged:
     """A row as it may be written.
 
-    ``prepared`` can be written with many others; a ``document`` has to be submitted alone, as a
+    ``filed`` can be written with many others; a ``document`` has to be submitted alone, as a
     POST would, because more follows from it than rows. Neither when it is refused, or in a dry run.
     """
 
@@ -62,7 +65,7 @@ class Judged:
     key: tuple[str, str] | None = None
     content: bytes | None = None
     mark: bytes | None = None
-    prepared: Prepared | None = None
+    filed: Filed | None = None
     document: dict[str, Any] | None = None
 
 
@@ -111,25 +114,19 @@ class Judge:
             return Judged(row.number, row.line, True, [*reasons, reason(own)])
         key = (referral.organisation, referral.normal_reference)
         content = fingerprint(self.vault, referral)
-        whole = Judged(row.number, row.line, False, reasons, key, content)
+        whole = partial(Judged, row.number, row.line, False, reasons, key, content)
         facts = gates.facts_of(referral, self.directory)
         barred = _barred(referral, facts)
         if task.dry:
             if barred is not None:
-                return replace(whole, refused=True, reasons=[*reasons, barred])
-            return replace(whole, mark=self._mark(key))
+                return replace(whole(), refused=True, reasons=[*reasons, barred])
+            return whole(mark=self._mark(key))
         if barred is not None or not _plain(referral):
-            return replace(whole, document=referral.document)
+            return whole(document=referral.document)
+        # Sealed here: the plain document stays in this process.
         warnings = (*seen.verdict.warnings, *gates.doubts(facts))
-        return replace(whole, prepared=self._prepared(referral, content, warnings))
-
-    def _prepared(
-        self, referral: Referral, content: bytes, warnings: tuple[FieldError, ...]
-    ) -> Prepared:
-        """Sealed; the plain document stays in this process."""
         made = prepare(referral, content, warnings, self.directory, self.vault)
-        bare = replace(referral, document={}, parties=(), legal_context={})
-        return replace(made, referral=bare)
+        return whole(filed=filed(made, task.connection))
 
     def _mark(self, key: tuple[str, str]) -> bytes:
         """Keyed, so that a list of references cannot be tried out on the table."""
@@ -176,6 +173,13 @@ def start(entries: dict[str, dict[str, Any]], keys_dir: Path) -> None:
     """Make this process ready to judge."""
     global _judge
     _judge = Judge(entries, keys_dir)
+    settle()
+
+
+def settle() -> None:
+    """What is in memory now stays: the garbage collector need not walk it after every batch."""
+    gc.collect()
+    gc.freeze()
 
 
 def judge(task: Task, rows: list[Row]) -> list[Judged]:

@@ -1,17 +1,22 @@
 """Many referrals in one statement: what ``repository.register`` writes, one INSERT a table.
 
 Which reference is taken is decided by the unique reference, as for one; a test holds what an import
-writes against what a POST writes, column by column.
+writes against what a POST writes, column by column. Rows and events are made ready where they are
+judged (``filed``); only the case number and the instant of registering are added here.
 """
 
 import json
 from collections.abc import Sequence
-from typing import Any, Final
+from datetime import UTC, datetime
+from typing import Any, Final, NamedTuple
 from uuid import UUID
 
 import orjson
 
-from intake.handlers import Prepared
+from intake.handlers import Prepared, audit_submitted, told
+from services.clock import wire
+from services.events.envelope import payload
+from services.events.intake import CaseRegistered, ReferralReceived
 from services.unit_of_work import UnitOfWork
 
 _REGISTER: Final = """
@@ -102,38 +107,25 @@ async def known(
     }
 
 
-async def register_many(
-    uow: UnitOfWork, made: Sequence[tuple[Prepared, str]], connection: str
-) -> set[UUID]:
-    """Write these referrals with their case numbers; answers those whose reference was free."""
-    parties = [(each, party) for each, _ in made for party in each.parties]
-    papers = [
-        (each.referral_id, ordinal, paper)
-        for each, _ in made
-        for ordinal, paper in enumerate(each.referral.documents, 1)
-    ]
-    rows = await uow.db.fetch(
-        _REGISTER,
-        *(list(column) for column in zip(*(_columns(*each) for each in made), strict=True)),
-        connection,
-        uow.now,
-        [each.referral_id for each, _ in parties],
-        *([party[name] for _, party in parties] for name in _PARTY),
-        [referral_id for referral_id, _, _ in papers],
-        [ordinal for _, ordinal, _ in papers],
-        [paper["sha256"] for _, _, paper in papers],
-        [paper["size"] for _, _, paper in papers],
-        [paper["media_type"] for _, _, paper in papers],
-    )
-    return {row["referral_id"] for row in rows}
+class Filed(NamedTuple):
+    """A referral as rows and events, without what only its registration knows."""
+
+    referral_id: UUID
+    case_id: UUID
+    county: str
+    fingerprint: bytes
+    received_at: datetime
+    columns: tuple[Any, ...]
+    parties: list[tuple[Any, ...]]
+    papers: list[tuple[Any, ...]]
+    received: bytes
+    registered: bytes
 
 
-def _columns(made: Prepared, case_number: str) -> tuple[Any, ...]:
+def filed(made: Prepared, connection: str) -> Filed:
+    """The rows and events of a referral that may be registered."""
     facts = made.referral
-    return (
-        made.referral_id,
-        made.case_id,
-        case_number,
+    columns = (
         facts.organisation,
         facts.reference,
         facts.normal_reference,
@@ -157,3 +149,67 @@ def _columns(made: Prepared, case_number: str) -> tuple[Any, ...]:
         facts.occurred_until,
         facts.request_made_at,
     )
+    # Its instant of registering is not known yet: it is left out again.
+    received, registered = (payload(each) for each in told(made, None, connection, _NEVER))
+    del registered["registered_at"]
+    return Filed(
+        made.referral_id,
+        made.case_id,
+        facts.county,
+        made.fingerprint,
+        facts.received_at,
+        columns,
+        [tuple([party[name] for name in _PARTY]) for party in made.parties],
+        [
+            (ordinal, paper["sha256"], paper["size"], paper["media_type"])
+            for ordinal, paper in enumerate(facts.documents, 1)
+        ],
+        _open(received),
+        _open(registered),
+    )
+
+
+_NEVER: Final = datetime.max.replace(tzinfo=UTC)
+
+
+def _open(body: dict[str, Any]) -> bytes:
+    """The members of a payload but for the case's id and number."""
+    del body["case_id"]
+    return orjson.dumps(body)[1:-1]
+
+
+async def register_many(
+    uow: UnitOfWork, made: Sequence[tuple[Filed, str]], connection: str
+) -> set[UUID]:
+    """Write these referrals with their case numbers; answers those whose reference was free."""
+    parties = [(each.referral_id, *row) for each, _ in made for row in each.parties]
+    papers = [(each.referral_id, *row) for each, _ in made for row in each.papers]
+    rows = await uow.db.fetch(
+        _REGISTER,
+        *_turned([(each.referral_id, each.case_id, n, *each.columns) for each, n in made], 25),
+        connection,
+        uow.now,
+        *_turned(parties, 1 + len(_PARTY)),
+        *_turned(papers, 5),
+    )
+    return {row["referral_id"] for row in rows}
+
+
+def _turned(rows: list[tuple[Any, ...]], width: int) -> list[Sequence[Any]]:
+    """Rows as columns; as many empty columns when there are none."""
+    return list(zip(*rows, strict=True)) if rows else [()] * width
+
+
+def announce_filed(uow: UnitOfWork, made: Filed, number: str) -> None:
+    """Say that a registered referral was received and its case opened; audited."""
+    uow.adopt_new_case(made.case_id, number)
+    head = f'{{"case_id":"{made.case_id}","case_number":"{number}",'.encode()
+    tail = f',"registered_at":"{wire(uow.now)}"}}'.encode()
+    uow.emit_encoded(
+        made.case_id,
+        ReferralReceived.spec.type,
+        head + made.received + b"}",
+        occurred_at=made.received_at,
+    )
+    uow.emit_encoded(made.case_id, CaseRegistered.spec.type, head + made.registered + tail)
+    audit_submitted(uow, made.case_id, made.referral_id)

@@ -9,7 +9,7 @@ import asyncpg
 
 from intake.imports.model import RowResult
 from services.access import AgencyScope
-from services.unit_of_work import UnitOfWork
+from services.unit_of_work import LIVE, UnitOfWork
 
 Row = asyncpg.Record
 Database = Any  # asyncpg's connection, the pool, or the pool's proxy of a connection
@@ -429,13 +429,16 @@ async def add_layout(
 # -- whether others need the machine ---------------------------------------------------------------
 
 
-async def others_at_work(db: Database) -> int:
-    """How many other transactions of intake are open right now."""
+async def requests_at_work(db: Database) -> int:
+    """How many transactions of live requests of intake are open right now.
+
+    Not those of this import, nor of the relay and the consumers, which carry on what it wrote.
+    """
     return int(
         await db.fetchval(
-            """SELECT count(*) FROM pg_stat_activity WHERE state <> 'idle'
-               AND application_name = current_setting('application_name')
-               AND datname = current_database() AND pid <> pg_backend_pid()"""
+            """SELECT count(*) FROM pg_stat_activity
+               WHERE application_name = $1 AND datname = current_database()""",
+            LIVE,
         )
     )
 

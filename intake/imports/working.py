@@ -25,7 +25,7 @@ from intake.adapters.messages import message
 from intake.adapters.reading import rows
 from intake.adapters.rows import FileError, Row
 from intake.adapters.trial import fitting
-from intake.handlers import announce, submit_referral
+from intake.handlers import submit_referral
 from intake.imports import repository
 from intake.imports.brake import Brake
 from intake.imports.files import FILE_TABLE, SealedFile, seal, unseal
@@ -33,7 +33,7 @@ from intake.imports.judging import Judged, Task, reason
 from intake.imports.messages import why
 from intake.imports.model import MEDIA_TYPES, RowResult
 from intake.imports.refusals import Refusals
-from intake.imports.registering import known, register_many
+from intake.imports.registering import announce_filed, known, register_many
 from intake.keys import keys_of
 from intake.matters.record import registered
 from intake.serials import SerialBlocks
@@ -271,6 +271,7 @@ class _Run:
             self.import_id,
             layout.text(),
             tuple(run["organisations"]),
+            run["connection"],
             run["dry"],
             self.runtime.clock.now(),
         )
@@ -373,7 +374,7 @@ class _Run:
 
     async def _done(self, uow: UnitOfWork, judged: list[Judged]) -> list[RowResult]:
         """Register the rows; emits what a POST of each emits."""
-        taking = [one for one in judged if one.prepared and one.key]
+        taking = [one for one in judged if one.filed and one.key]
         there = await known(uow, [one.key for one in taking if one.key])
         new: dict[tuple[str, str], Judged] = {}
         for one in taking:
@@ -389,7 +390,7 @@ class _Run:
                 results.append(await self._alone(uow, one, one.document))
                 continue
             content, referral_id = there[one.key]
-            if one.prepared and one.prepared.referral_id == referral_id:
+            if one.filed and one.filed.referral_id == referral_id:
                 results.append(replace(_result(one, "accepted"), referral_id=referral_id))
             else:
                 results.append(_again(one, content, referral_id))
@@ -421,25 +422,23 @@ class _Run:
         """Those whose reference was free are announced; fingerprint and id of every reference."""
         year = uow.now.astimezone(SHANGHAI).year
         made = [
-            (one.prepared, await self.importer.serials.number(one.prepared.referral.county, year))
+            (one.filed, await self.importer.serials.number(one.filed.county, year))
             for one in new
-            if one.prepared
+            if one.filed
         ]
         if not made:
             return {}
         ours = await register_many(uow, made, self.run["connection"])
-        for prepared, number in made:
-            if prepared.referral_id in ours:
-                announce(uow, prepared, number, self.run["connection"])
+        for filed, number in made:
+            if filed.referral_id in ours:
+                announce_filed(uow, filed, number)
         lost = [
-            one.key
-            for one in new
-            if one.prepared and one.key and one.prepared.referral_id not in ours
+            one.key for one in new if one.filed and one.key and one.filed.referral_id not in ours
         ]
         answer = await known(uow, lost) if lost else {}
         for one in new:
-            if one.prepared and one.key and one.prepared.referral_id in ours:
-                answer[one.key] = (one.prepared.fingerprint, one.prepared.referral_id)
+            if one.filed and one.key and one.filed.referral_id in ours:
+                answer[one.key] = (one.filed.fingerprint, one.filed.referral_id)
         return answer
 
 
@@ -462,4 +461,4 @@ def _refused(one: Judged, rule: str) -> Judged:
         "rule": rule,
         "message": message(rule),
     }
-    return replace(one, refused=True, reasons=[*one.reasons, reason], prepared=None)
+    return replace(one, refused=True, reasons=[*one.reasons, reason], filed=None)
