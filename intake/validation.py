@@ -129,7 +129,7 @@ def subtypes() -> dict[str, str]:
 
 @lru_cache(1)
 def _known_members() -> dict[str, Any]:
-    """The schema's members as a tree; ``None`` means: anything below is the sender's own."""
+    """The schema's members as a tree; ``None``: a value, or anything below is the sender's own."""
     definitions = schema()["$defs"]
 
     def tree(node: dict[str, Any]) -> dict[str, Any] | None:
@@ -285,8 +285,8 @@ def _unknown_members(document: dict[str, Any]) -> Iterator[FieldError]:
             for key, item in value.items():
                 if key not in known:
                     yield _finding(pointer + member(key), "unknown_field")
-                elif known[key] is not None and isinstance(item, dict | list):
-                    waiting.append((f"{pointer}/{key}", item, known[key]))
+                elif item and (below := known[key]) is not None and isinstance(item, dict | list):
+                    waiting.append((f"{pointer}/{key}", item, below))
 
 
 # -- what a schema cannot say ------------------------------------------------------------------
@@ -311,6 +311,7 @@ class _Rules:
         self.errors: list[FieldError] = []
         self.warnings: list[FieldError] = []
         self.place = ""
+        self.normal_reference = ""
         self.received_at = self._instant("/source/received_at", self._member("source"))
         self.received_on = (self.received_at or now).astimezone(SHANGHAI).date()
         parties = document.get("parties")
@@ -371,7 +372,8 @@ class _Rules:
         reference = self._text("/source/reference", source)
         if reference is not None:
             source["reference"] = reference.strip()
-            if not normal_reference(reference):
+            self.normal_reference = normal_reference(reference)
+            if not self.normal_reference:
                 self.refuse("/source/reference", "text_empty")
         code = self._text("/source/organisation", source)
         organisation = self.directory.organisation(code) if code else None
@@ -610,7 +612,7 @@ def _referral(check: _Rules, received_at: datetime) -> Referral:
         document=document,
         organisation=source["organisation"],
         reference=source["reference"],
-        normal_reference=normal_reference(source["reference"]),
+        normal_reference=check.normal_reference,
         channel=document["channel"],
         received_at=received_at,
         request_made_at=_instant_or_none(document.get("request_made_at")),

@@ -143,19 +143,17 @@ class Vault:
         """Every value (JSON) under a new data key of this row."""
         data_key = AESGCM.generate_key(256)
         kek_id = self.keys.current_kek()
-        cipher = AESGCM(data_key)
         return Sealed(
             kek_id,
             self.keys.wrap(kek_id, data_key, _context(table, "", row_id)),
-            {name: _seal(cipher, table, name, row_id, value) for name, value in fields.items()},
+            _sealed(AESGCM(data_key), table, row_id, fields),
         )
 
     def reseal(
         self, table: str, row_id: UUID, kek_id: str, wrapped: bytes, fields: dict[str, Any]
     ) -> dict[str, bytes]:
         """New values under the row's existing data key."""
-        cipher = self.cipher(table, row_id, kek_id, wrapped)
-        return {name: _seal(cipher, table, name, row_id, value) for name, value in fields.items()}
+        return _sealed(self.cipher(table, row_id, kek_id, wrapped), table, row_id, fields)
 
     def open(
         self, table: str, row_id: UUID, kek_id: str, wrapped: bytes, fields: dict[str, bytes | None]
@@ -183,7 +181,7 @@ class Vault:
         return self.keys.unwrap(kek_id, wrapped, _context(table, "", row_id))
 
 
-def _context(table: str, field: str, row_id: UUID) -> bytes:
+def _context(table: str, field: str, row_id: UUID | str) -> bytes:
     return f"{table}/{field}/{row_id}".encode()
 
 
@@ -196,10 +194,15 @@ def canonical(value: Any, *, sort: bool = True) -> bytes:
         return text.encode()
 
 
-def _seal(cipher: AESGCM, table: str, field: str, row_id: UUID, value: Any) -> bytes:
-    nonce = os.urandom(_NONCE)
-    text = canonical(value, sort=False)
-    return nonce + cipher.encrypt(nonce, text, _context(table, field, row_id))
+def _sealed(cipher: AESGCM, table: str, row_id: UUID, fields: dict[str, Any]) -> dict[str, bytes]:
+    """Every value under a nonce of its own, bound to its place."""
+    random, row = os.urandom(_NONCE * len(fields)), str(row_id)
+    found = {}
+    for at, (name, value) in enumerate(fields.items()):
+        nonce = random[at * _NONCE : (at + 1) * _NONCE]
+        text = canonical(value, sort=False)
+        found[name] = nonce + cipher.encrypt(nonce, text, _context(table, name, row))
+    return found
 
 
 def _open(cipher: AESGCM, sealed: bytes, context: bytes) -> bytes:

@@ -5,6 +5,7 @@ import json
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from datetime import date
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -21,6 +22,8 @@ class DirectoryFolder:
     def __init__(self, organisations: Iterable[dict[str, Any]], places: Iterable[dict[str, Any]]):
         self._organisations = {each["code"]: each for each in organisations}
         self._places = {each["code"]: each for each in places}
+        # The same names come again and again in an export.
+        self._explaining = lru_cache(1024)(self._explained)
         # Below each place (None: the top) its children by their names' first character, and those
         # above the county, whose names an address may leave out.
         self._named: dict[tuple[str | None, str], list[tuple[str, str]]] = defaultdict(list)
@@ -64,11 +67,15 @@ class DirectoryFolder:
         county may be left out, and what follows the last known name (street, number) is not looked
         at. Of equals, those in force on the day come first.
         """
+        codes = self._explaining(text)
+        valid = [code for code in codes if in_force(self._places[code], on)]
+        return valid or list(codes)
+
+    def _explained(self, text: str) -> tuple[str, ...]:
+        """Codes of those that explain most, whenever they were in force."""
         found = list(self._below(None, text, 0))
         longest = max((used for used, _ in found), default=0)
-        codes = sorted({code for used, code in found if used == longest and used})
-        valid = [code for code in codes if in_force(self._places[code], on)]
-        return valid or codes
+        return tuple(sorted({code for used, code in found if used == longest and used}))
 
     def _below(self, code: str | None, text: str, used: int) -> Iterator[tuple[int, str]]:
         """Every place below, under its name, and above the county also without it."""

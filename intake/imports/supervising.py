@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 import structlog
 
 from intake.imports import repository
+from intake.imports.judging import settle
 from intake.imports.pool import Beside
 from intake.imports.working import Importer
 from services.messaging.handling import error_code, error_place
@@ -49,6 +50,7 @@ async def import_waiting(runtime: "Runtime") -> None:
     stop = asyncio.Event()
     judges = Beside(runtime)
     importer = Importer(runtime, judges)
+    settle()
     beside = [
         asyncio.create_task(_until_alone(stop)),
         asyncio.create_task(follow_mark(runtime, stop)),

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from intake import strict_json
-from intake.adapters.layout import shipped
+from intake.adapters.layout import checked, shipped
 from intake.adapters.trial import Outcome, Trial
 from intake.validation import validate
 from services.events import lanes
@@ -19,6 +19,7 @@ from tests.intake.adapters import (
     export,
     outcomes,
     places,
+    raw_layout,
     sample_rows,
     tried,
 )
@@ -320,3 +321,19 @@ def test_a_member_nobody_knows_is_told_without_its_name_and_not_kept() -> None:
 
     assert [(each.column, each.rule) for each in outcome.reasons] == [(None, "column_unknown")]
     assert CANARY not in json.dumps(outcome.referral, ensure_ascii=False)
+
+
+def test_what_a_layout_gives_to_every_row_is_each_rows_own() -> None:
+    raw = raw_layout("court_pre_export")
+    raw["constants"]["/legal_context"] = {"mode": "delegate_pre"}
+    trial = Trial(checked(raw), places(), TODAY)
+    first, second = (sample_rows("court_pre_export")[at] for at in (0, 1))
+    unnamed = replace(second, cells={**second.cells, "委派机构": ""})
+
+    before, after = trial.examine(first), trial.examine(unnamed)
+
+    assert before.document is not None
+    assert after.document is not None
+    assert "proposed_organisation" in before.document["legal_context"]
+    assert "proposed_organisation" not in after.document["legal_context"]
+    assert after.document["legal_context"]["mode"] == "delegate_pre"

@@ -10,6 +10,7 @@ import pytest
 
 from intake.gates import model
 from intake.gates.model import BEFORE, REFUSE, WARN, Facts, gates
+from services.events import lanes
 from tests.architecture.source import ROOT
 from tests.intake.world import sample
 
@@ -217,6 +218,22 @@ def test_every_member_a_gate_looks_at_is_in_the_schema() -> None:
 
     assert set(re.findall(r'"at": "(/[a-z_/]+)"', text)) - known == set()
     assert set(re.findall(r'"pointer": "(/[a-z_/]+)"', text)) - known == set()
+
+
+@pytest.mark.parametrize("code", SIDES)
+def test_a_gate_that_is_not_asked_in_a_lane_would_not_have_held_there(code: str) -> None:
+    """checklist 1.7: asked by lane, the gates say what they say when all of them are asked"""
+    name, kind, inside, step = SIDES[code]
+    for lane in (*lanes.LANES, "not_listed"):
+        for members in (inside, {**inside, **step}):
+            document = put(sample(name), {**members, "lane": lane})
+            facts = Facts(document, kind, RECEIVED)
+            held = [gate for gate in gates() if gate.holds(facts)]
+
+            barring = next((gate for gate in held if gate.effect == REFUSE), None)
+            assert model.refusing(facts) == barring, lane
+            told = [g.finding() for effect in (WARN, BEFORE) for g in held if g.effect == effect]
+            assert model.doubts(facts, before=True) == told, lane
 
 
 def test_a_condition_nobody_knows_stops_the_start() -> None:

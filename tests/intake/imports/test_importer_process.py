@@ -17,8 +17,17 @@ pytestmark = pytest.mark.postgres
 ROOT = Path(__file__).parents[3]
 
 
+async def known_to_processes(intake: Intake) -> None:
+    """The directory in the database, where other processes read it."""
+    await intake.runtime.pool.executemany(
+        """INSERT INTO directory_entry (key, version, value) VALUES ($1, 1, $2)
+           ON CONFLICT (key) DO NOTHING""",
+        list(directory().entries.items()),
+    )
+
+
 @asynccontextmanager
-async def importing(intake: Intake) -> AsyncIterator[asyncio.subprocess.Process]:
+async def importing(intake: Intake, **given: str) -> AsyncIterator[asyncio.subprocess.Process]:
     """The importer's process, as intake's work process starts it."""
     settings = intake.runtime.settings
     environ = os.environ | {
@@ -26,6 +35,7 @@ async def importing(intake: Intake) -> AsyncIterator[asyncio.subprocess.Process]
         "LIANDIAO_KEYS_DIR": str(settings.keys_dir),
         "INTAKE_IMPORT_BATCH": "20",
         "LIANDIAO_LOG_LEVEL": "WARNING",
+        **given,
     }
     process = await asyncio.create_subprocess_exec(
         sys.executable, *COMMAND, cwd=ROOT, env=environ, stdin=asyncio.subprocess.PIPE
@@ -52,11 +62,7 @@ async def test_a_killed_importer_is_followed_by_one_that_does_the_rest_once(
     intake: Intake,
 ) -> None:
     """Checklist 1.15: resumable; 1.33: beside the process that serves."""
-    await intake.runtime.pool.executemany(
-        """INSERT INTO directory_entry (key, version, value) VALUES ($1, 1, $2)
-           ON CONFLICT (key) DO NOTHING""",
-        list(directory().entries.items()),
-    )
+    await known_to_processes(intake)
     import_id = (await upload(intake, court_rows(600), mode="run")).json()["import_id"]
 
     async with importing(intake) as first:
