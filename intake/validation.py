@@ -116,7 +116,10 @@ def schema() -> dict[str, Any]:
 
 @lru_cache(1)
 def _validator() -> Any:
-    formats = {"date-time": _instant_exists, "date": _day_exists}
+    formats: dict[str, Callable[..., bool]] = {
+        "date-time": _instant_exists,
+        "date": _day_exists,
+    }
     return jsonschema_rs.validator_for(schema(), validate_formats=True, formats=formats)
 
 
