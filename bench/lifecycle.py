@@ -31,6 +31,7 @@ class Desk:
         self._mediators: list[str] = []
         self._turn = itertools.count()
         self._taken: set[str] = set()
+        self._after: str | None = None
         self._waiting: list[dict[str, Any]] = []
         self._looking = asyncio.Lock()
         self._took: dict[str, list[float]] = defaultdict(list)
@@ -42,8 +43,11 @@ class Desk:
         """Who can be appointed, and what lies in the queue from before and is left there."""
         answer = await self.centre.request("GET", "/v1/mediators?limit=200")
         self._mediators = [m["mediator_id"] for m in answer.json()["items"]]
-        await self._look()
-        self._waiting.clear()
+        while True:
+            await self._look()
+            if not self._waiting:
+                return
+            self._waiting.clear()
 
     async def next_item(self) -> dict[str, Any] | None:
         """The next offer, or nothing."""
@@ -53,12 +57,19 @@ class Desk:
             return self._waiting.pop() if self._waiting else None
 
     async def _look(self) -> None:
-        self.requests += 1
-        answer = await self.centre.request("GET", "/v1/queue?state=offered&limit=200")
-        for item in answer.json()["items"]:
-            if item["assignment_id"] not in self._taken:
-                self._taken.add(item["assignment_id"])
-                self._waiting.append(item)
+        """Read on from the last page that was full: offers come in the order of their due day."""
+        while not self._waiting:
+            self.requests += 1
+            after = f"&cursor={self._after}" if self._after else ""
+            answer = await self.centre.request("GET", f"/v1/queue?state=offered&limit=200{after}")
+            page = answer.json()
+            for item in page["items"]:
+                if item["assignment_id"] not in self._taken:
+                    self._taken.add(item["assignment_id"])
+                    self._waiting.append(item)
+            if page["next"] is None:
+                return
+            self._after = page["next"]
 
     async def complete(self, item: dict[str, Any]) -> None:
         """Accept, appoint, consents, session, agreement: the case closes by it."""
