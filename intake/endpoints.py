@@ -242,12 +242,12 @@ async def correct(
         etag(response, row["version"])
         version = int(once.resource_id)
         history = await repository.referral_history(uow, referral_id)
-        replaced = next(old for old in history if old["version"] == version - 1)
+        mandates = {old["version"] + 1: old["mandate_id"] for old in history}
         return {
             **dict(row),
             "version": version,
-            "changed": replaced["changed"],
-            "mandate_id": replaced["mandate_id"],
+            "changed": sorted({change.pointer for change in body.changes}),
+            "mandate_id": mandates.get(version),
         }
     done = await correct_referral(
         referral_id,

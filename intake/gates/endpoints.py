@@ -22,6 +22,7 @@ from intake.keys import keys_of
 from intake.notices import repository as notices
 from intake.validation import validate
 from services.auth import Caller
+from services.calendar import day_of
 from services.directory import DirectoryCopy
 from services.errors import (
     Conflict,
@@ -38,6 +39,7 @@ from services.http import Reader, Unit, requires
 from services.idempotency import Once
 from services.paging import Items, Paging
 from services.problem import problems
+from services.unit_of_work import UnitOfWork
 
 router = APIRouter()
 _BODY = (TooLarge, UnsupportedMediaType)
@@ -99,12 +101,15 @@ def _onward(
     }
 
 
-def _view(row: Any, caller: Caller, directory: DirectoryCopy) -> dict[str, Any]:
+def _view(row: Any, caller: Caller, uow: UnitOfWork) -> dict[str, Any]:
+    directory, today = uow.runtime.directory, day_of(uow.now)
     own = row["organisation"] == caller.organisation
     return {
         **dict(row),
         "reference": row["reference"] if own else None,
         "go_to": handlers.named(row["go_to"], directory),
+        "due_source": model.told_within(row["lane"])["source"],
+        "until_over": model.over(row["until"], today),
     }
 
 
@@ -119,21 +124,29 @@ async def list_refusals(
     uow: Reader,
     page: Paging,
     to_review: Annotated[bool, Query(description="Those that wait for your review")] = False,
+    overdue: Annotated[
+        bool | None, Query(description="The party was not told in time, or only the others")
+    ] = None,
 ) -> Any:
     """Youngest first, without what was written in them."""
-    filters = {"to_review": to_review}
+    filters = {"to_review": to_review, "overdue": overdue}
     after = page.after(filters, direction="desc")
     try:
         before = UUID(after[0]) if after else None
     except (ValueError, TypeError, AttributeError):
         raise CursorInvalid() from None
     rows = await repository.listed(
-        uow, caller.organisation, to_review=to_review, before=before, limit=page.fetch
+        uow,
+        caller.organisation,
+        to_review=to_review,
+        overdue=overdue,
+        before=before,
+        limit=page.fetch,
     )
     return page.answer(
         rows,
         lambda row: [row["refusal_id"]],
-        lambda row: _view(row, caller, uow.runtime.directory),
+        lambda row: _view(row, caller, uow),
         filters,
         direction="desc",
     )
@@ -162,6 +175,7 @@ async def count_refusals(
         "until": end,
         "registered": registered,
         "refusals": sum(row["refusals"] for row in rows),
+        "overdue": sum(row["overdue"] for row in rows),
         "by_ground": [dict(row) for row in rows],
     }
 
@@ -180,7 +194,7 @@ async def read_refusal(
     if row is None:
         raise NotFound()
     given = [dict(n) for n in await notices.of_subject(uow, refusal_id)]
-    return {**_view(row, caller, uow.runtime.directory), "notices": given}
+    return {**_view(row, caller, uow), "notices": given}
 
 
 @router.get(
@@ -230,4 +244,4 @@ async def review_refusal(
             occurred_at=body.occurred_at,
         )
         await once.store(201, location=f"/v1/refusals/{refusal_id}", resource_id=str(refusal_id))
-    return _view(row, caller, uow.runtime.directory)
+    return _view(row, caller, uow)

@@ -72,6 +72,7 @@ async def _add(barred: Barred, uow: UnitOfWork, keys: Keys, connection: str | No
     sealed = keys.vault.seal(TABLE, refusal_id, {"document": referral.document})
     secret = receipt.secret(keys.receipt, refusal_id, 1)
     year = uow.now.astimezone(SHANGHAI).year
+    due_at = model.told_by(referral.lane, referral.received_at)
     row = {
         "refusal_id": refusal_id,
         "number": await serials_of(uow.runtime).number(referral.county, year, REFUSAL),
@@ -93,11 +94,12 @@ async def _add(barred: Barred, uow: UnitOfWork, keys: Keys, connection: str | No
         "receipt_hash": receipt.secret_hash(keys.receipt, refusal_id, secret),
         "request_made_at": referral.request_made_at,
         "received_at": referral.received_at,
+        "due_at": due_at,
         "recorded_at": uow.now,
         "state": "standing",
     }
     await repository.add(uow, row)
-    owed = Owed("party", "refused", referral.organisation, TOLD_BY)
+    owed = Owed("party", "refused", referral.organisation, TOLD_BY, due_at=due_at)
     await notices.add(uow, "refusal", refusal_id, [owed])
     uow.audit("referral.refused", subject=str(refusal_id), detail={"ground": gate.code})
     return row

@@ -167,6 +167,28 @@ def _holding(effect: str, facts: Facts) -> Iterator[Gate]:
     return (gate for gate in asked if gate.holds(facts))
 
 
+@lru_cache(1)
+def _told_within() -> dict[str, dict[str, Any]]:
+    found: dict[str, dict[str, Any]] = json.loads(FILE.read_text("utf-8"))["told_within"]
+    return found
+
+
+def told_within(lane: str) -> dict[str, Any]:
+    """By when the party is told of a refusal in writing, with its source."""
+    return _told_within().get(lane) or _told_within()[""]
+
+
+def told_by(lane: str, received_at: datetime) -> datetime:
+    """Until when the party is told of a refusal in writing (exclusive)."""
+    length = told_within(lane)
+    return calendar.add(received_at, length["n"], length["unit"], calendar.shipped()).due_at
+
+
+def over(until: Mapping[str, Any], today: date) -> bool:
+    """Whether the last day of the road that was shown is over; one without a day never is."""
+    return bool(until.get("on")) and date.fromisoformat(until["on"]) < today
+
+
 def facts_of(referral: Referral, directory: Organs) -> Facts:
     """The facts of a referral that passed every other check."""
     source = directory.organisation(referral.organisation) or {}

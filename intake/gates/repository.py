@@ -10,7 +10,8 @@ Row = Any
 _COLUMNS: Final = (
     "refusal_id", "number", "organisation", "connection", "reference", "normal_reference",
     "fingerprint", "lane", "place", "ground", "citation", "go_to", "until", "reviewers", "kek_id",
-    "wrapped_key", "document", "receipt_hash", "request_made_at", "received_at", "recorded_at",
+    "wrapped_key", "document", "receipt_hash", "request_made_at", "received_at", "due_at",
+    "recorded_at",
 )  # fmt: skip
 
 
@@ -37,6 +38,9 @@ async def same(
 
 
 _SEEN: Final = "(organisation = $1 OR $1 = ANY(reviewers))"
+# The party must be told in writing by then, and nobody has shown that it was.
+_UNTOLD: Final = """EXISTS (SELECT 1 FROM notice n WHERE n.subject_id = refusal.refusal_id
+  AND n.about = 'refused' AND n.recipient = 'party' AND n.state = 'task')"""
 
 
 async def seen(
@@ -44,9 +48,11 @@ async def seen(
 ) -> Row | None:
     """A refusal for its sender or a desk that may review it."""
     return await uow.db.fetchrow(
-        f"SELECT * FROM refusal WHERE refusal_id = $2 AND {_SEEN}{' FOR UPDATE' if lock else ''}",
+        f"""SELECT *, due_at <= $3 AND {_UNTOLD} AS overdue FROM refusal
+            WHERE refusal_id = $2 AND {_SEEN}{" FOR UPDATE" if lock else ""}""",
         organisation,
         refusal_id,
+        uow.now,
     )
 
 
@@ -55,17 +61,21 @@ async def listed(
     organisation: str,
     *,
     to_review: bool,
+    overdue: bool | None,
     before: UUID | None,
     limit: int,
 ) -> list[Row]:
     """Own refusals, or those that wait for this desk's review; youngest first."""
     where = "$1 = ANY(reviewers) AND state = 'standing'" if to_review else "organisation = $1"
     rows: list[Row] = await uow.db.fetch(
-        f"""SELECT * FROM refusal WHERE {where}
+        f"""SELECT *, due_at <= $3 AND {_UNTOLD} AS overdue FROM refusal WHERE {where}
+             AND ($4::boolean IS NULL OR (due_at <= $3 AND {_UNTOLD}) = $4)
              AND refusal_id < coalesce($2::uuid, 'ffffffff-ffff-ffff-ffff-ffffffffffff')
            ORDER BY refusal_id DESC LIMIT {int(limit)}""",
         organisation,
         before,
+        uow.now,
+        overdue,
     )
     return rows
 
@@ -75,12 +85,14 @@ async def counts(
 ) -> tuple[list[Row], int]:
     """Refusals per ground and state, and the referrals registered in the same time beside them."""
     rows: list[Row] = await uow.db.fetch(
-        """SELECT ground, state, count(*) AS refusals FROM refusal
+        f"""SELECT ground, state, count(*) AS refusals,
+             count(*) FILTER (WHERE due_at <= $4 AND {_UNTOLD}) AS overdue FROM refusal
            WHERE organisation = $1 AND recorded_at >= $2 AND recorded_at < $3
            GROUP BY ground, state ORDER BY ground, state""",
         organisation,
         since,
         until,
+        uow.now,
     )
     registered = await uow.db.fetchval(
         """SELECT count(*) FROM referral

@@ -89,6 +89,10 @@ class RefusalView(BaseModel):
     state: str
     request_made_at: Instant | None
     received_at: Instant
+    due_at: Instant = Field(description="By when the party is told in writing")
+    due_source: str
+    overdue: bool = Field(description="Nobody has shown that the party was told by then")
+    until_over: bool = Field(description="The last day of `until` is over")
     recorded_at: Instant
     notices: list[NoticeView] = []
 
@@ -114,6 +118,7 @@ class GroundCount(BaseModel):
     ground: str
     state: str
     refusals: int
+    overdue: int
 
 
 class RefusalCounts(BaseModel):
@@ -123,6 +128,7 @@ class RefusalCounts(BaseModel):
     until: Instant
     registered: int
     refusals: int
+    overdue: int
     by_ground: list[GroundCount]
 
 

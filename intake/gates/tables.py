@@ -32,6 +32,7 @@ refusal: Final = sa.Table(
     sa.Column("receipt_hash", BYTEA, nullable=False),
     instant("request_made_at", nullable=True),
     instant("received_at"),
+    instant("due_at"),
     instant("recorded_at", default_now=True),
     sa.UniqueConstraint("organisation", "normal_reference", "fingerprint"),
     sa.CheckConstraint("state IN ('standing', 'upheld', 'overturned')", name="state"),

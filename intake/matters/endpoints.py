@@ -1,10 +1,11 @@
 """Matters over REST; to the line a sealed matter is about, it is not there."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import APIRouter, Query, Request, Response
+from pydantic import AwareDatetime
 
 from intake import receipt
 from intake.gates.handlers import named
@@ -21,6 +22,7 @@ from intake.matters.schemas import (
     ConversionBody,
     ConvertedView,
     MatterBody,
+    MatterCounts,
     MatterItem,
     MatterKind,
     MatterTaken,
@@ -40,6 +42,7 @@ from services.errors import (
     IdempotencyInProgress,
     IdempotencyKeyReused,
     Invalid,
+    Malformed,
     NotFound,
     ReferenceInUse,
     Refused,
@@ -153,9 +156,12 @@ async def list_matters(
     kind: MatterKind | None = None,
     state: Annotated[str | None, Query(pattern="^(open|answered|converted)$")] = None,
     mine: Annotated[bool, Query(description="Only those that you must answer")] = False,
+    overdue: Annotated[
+        bool | None, Query(description="Not answered after the last day, or only the others")
+    ] = None,
 ) -> Any:
     """Youngest first; none that is about your own line."""
-    filters = {"kind": kind, "state": state, "mine": mine}
+    filters = {"kind": kind, "state": state, "mine": mine, "overdue": overdue}
     after = page.after(filters, direction="desc")
     try:
         before = UUID(after[0]) if after else None
@@ -168,6 +174,7 @@ async def list_matters(
         kind=kind,
         state=state,
         mine=mine,
+        overdue=overdue,
         before=before,
         limit=page.fetch,
     )
@@ -186,7 +193,34 @@ def _item(row: Any, caller: Caller, now: datetime) -> dict[str, Any]:
         **dict(row),
         "reference": row["reference"] if own else None,
         "overdue": row["state"] == "open" and now >= row["due_at"],
+        "late": row["answered_at"] is not None and row["answered_at"] >= row["due_at"],
+        "due_on": due_on(row),
+        "due_source": kinds()[row["kind"]].answer_within["source"],
     }
+
+
+@router.get(
+    "/v1/matters/counts",
+    response_model=MatterCounts,
+    responses=problems(),
+    summary="How many matters are overdue, and how many answers were late",
+)
+async def count_matters(
+    caller: Reading,
+    uow: Reader,
+    since: AwareDatetime | None = None,
+    until: AwareDatetime | None = None,
+) -> Any:
+    """Those you took, must answer or have passed on; of the last 24 hours when left out."""
+    end = until or uow.now
+    begin = since or end - timedelta(days=1)
+    if begin > end:
+        raise Malformed("the end of the time is before its beginning")
+    line = agency(uow.runtime.directory, caller.organisation)
+    rows = await repository.counts(uow, caller.organisation, line, begin, end)
+    by_kind = [{**dict(row), **kinds()[row["kind"]].answer_within} for row in rows]
+    totals = {name: sum(row[name] for row in rows) for name in ("taken", "overdue", "late")}
+    return {"since": begin, "until": end, **totals, "by_kind": by_kind}
 
 
 @router.get(

@@ -252,6 +252,7 @@ async def answer(
         raise Invalid(errors=[fault("/adoption", "adoption_not_here")])
     if row["state"] == "converted":
         raise Conflict("the matter has become a dispute")
+    at = _when(occurred_at, uow)
     sealed = keys_of(uow.runtime).vault.reseal(
         TABLE, row["matter_id"], row["kek_id"], row["wrapped_key"], {"answer": text}
     )
@@ -262,11 +263,14 @@ async def answer(
         organisation=row["holder"],
         ground=adoption,
         text=sealed["answer"],
-        occurred_at=_when(occurred_at, uow),
+        occurred_at=at,
     )
     await notices.add(uow, "matter", row["matter_id"], [_to_party(row, "answered", row["holder"])])
     uow.audit("matter.answered", subject=str(row["matter_id"]), detail={"adoption": adoption})
-    return await repository.move(uow, row["matter_id"], state="answered", adoption=adoption)
+    answered_at = row["answered_at"] or at  # a suggestion may be told more later; the first counts
+    return await repository.move(
+        uow, row["matter_id"], state="answered", adoption=adoption, answered_at=answered_at
+    )
 
 
 async def convert(
@@ -290,7 +294,13 @@ async def convert(
         uow, row["matter_id"], "converted", organisation=row["holder"], occurred_at=uow.now
     )
     uow.audit("matter.converted", case_id=done.case_id, subject=str(row["matter_id"]))
-    moved = await repository.move(uow, row["matter_id"], state="converted", case_id=done.case_id)
+    moved = await repository.move(
+        uow,
+        row["matter_id"],
+        state="converted",
+        case_id=done.case_id,
+        answered_at=row["answered_at"] or uow.now,
+    )
     return moved, done
 
 

@@ -95,6 +95,7 @@ async def listed(
     kind: str | None,
     state: str | None,
     mine: bool,
+    overdue: bool | None,
     before: UUID | None,
     limit: int,
 ) -> list[Row]:
@@ -103,6 +104,7 @@ async def listed(
         f"""SELECT m.* FROM matter m WHERE {_TAKES_PART}
              AND m.kind = coalesce($3, m.kind) AND m.state = coalesce($4, m.state)
              {"AND m.holder = $1" if mine else ""}
+             AND ($6::boolean IS NULL OR (m.state = 'open' AND m.due_at <= $7) = $6)
              AND m.matter_id < coalesce($5::uuid, 'ffffffff-ffff-ffff-ffff-ffffffffffff')
            ORDER BY m.matter_id DESC LIMIT {int(limit)}""",
         organisation,
@@ -110,6 +112,30 @@ async def listed(
         kind,
         state,
         before,
+        overdue,
+        uow.now,
+    )
+    return rows
+
+
+async def counts(
+    uow: UnitOfWork, organisation: str, agency: str, since: datetime, until: datetime
+) -> list[Row]:
+    """Matters of a time per kind: how many wait, are overdue, were answered, and how many late."""
+    rows: list[Row] = await uow.db.fetch(
+        f"""SELECT m.kind, count(*) AS taken,
+             count(*) FILTER (WHERE m.state = 'open') AS open,
+             count(*) FILTER (WHERE m.state = 'open' AND m.due_at <= $5) AS overdue,
+             count(*) FILTER (WHERE m.state = 'answered') AS answered,
+             count(*) FILTER (WHERE m.state = 'converted') AS converted,
+             count(*) FILTER (WHERE m.answered_at >= m.due_at) AS late
+           FROM matter m WHERE {_TAKES_PART} AND m.recorded_at >= $3 AND m.recorded_at < $4
+           GROUP BY m.kind ORDER BY m.kind""",
+        organisation,
+        agency,
+        since,
+        until,
+        uow.now,
     )
     return rows
 

@@ -86,10 +86,14 @@ class MatterItem(BaseModel):
     state: str
     adoption: str | None
     case_id: UUID | None
-    overdue: bool
+    overdue: bool = Field(description="Not answered, and the last day is over")
+    late: bool = Field(description="Answered after the last day")
     request_made_at: Instant
     received_at: Instant
     due_at: Instant
+    due_on: str
+    due_source: str = Field(description="The article that gives the length, or `site`")
+    answered_at: Instant | None
     recorded_at: Instant
     version: int
 
@@ -101,6 +105,32 @@ class MatterView(MatterItem):
     content: dict[str, Any] | None = None
     steps: list[StepView] = []
     notices: list[NoticeView] = []
+
+
+class KindCount(BaseModel):
+    """Matters of one kind, and the length in which they are to be answered."""
+
+    kind: str
+    n: int
+    unit: str
+    source: str
+    taken: int
+    open: int
+    overdue: int
+    answered: int
+    converted: int
+    late: int
+
+
+class MatterCounts(BaseModel):
+    """Matters of a time: overdue ones and late answers beside the others."""
+
+    since: Instant
+    until: Instant
+    taken: int
+    overdue: int
+    late: int
+    by_kind: list[KindCount]
 
 
 class TransferBody(Body):

@@ -35,6 +35,7 @@ matter: Final = sa.Table(
     instant("request_made_at"),
     instant("received_at"),
     instant("due_at"),
+    instant("answered_at", nullable=True),
     instant("recorded_at", default_now=True),
     sa.UniqueConstraint("organisation", "normal_reference"),
     sa.CheckConstraint(

@@ -153,6 +153,7 @@ REQUESTS: dict[str, Callable[[About], Asked]] = {
         "/v1/matters", {"kind": "hazard", "place": PLACE, "title": "样例", "text": "样例"}
     ),
     "GET /v1/matters": _list("/v1/matters", "matter_id"),
+    "GET /v1/matters/counts": _get("/v1/matters/counts"),
     "GET /v1/matters/{matter_id}": _get("/v1/matters/{matter_id}", purpose="handling"),
     "POST /v1/matters/{matter_id}/transfers": _post(
         "/v1/matters/{matter_id}/transfers",

@@ -541,6 +541,7 @@ def upgrade() -> None:
         sa.Column("receipt_hash", postgresql.BYTEA(), nullable=False),
         sa.Column("request_made_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("received_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("due_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column(
             "recorded_at",
             sa.DateTime(timezone=True),
@@ -1061,6 +1062,7 @@ def upgrade() -> None:
         sa.Column("request_made_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("received_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("due_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("answered_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column(
             "recorded_at",
             sa.DateTime(timezone=True),

@@ -1,6 +1,7 @@
 """Refusals on record: receipt, ground, citation, where to go, until when; and their review."""
 
 import json
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import orjson
@@ -133,7 +134,12 @@ async def test_an_upheld_refusal_stays_refused_and_figures_show_it_beside_what_w
 
     assert again.status_code == 422
     assert (figures["registered"], figures["refusals"]) == (1, 1)
-    assert figures["by_ground"] == [{"ground": "gate_n_02", "state": "upheld", "refusals": 1}]
+    (by_ground,) = figures["by_ground"]
+    assert (by_ground["ground"], by_ground["state"], by_ground["refusals"]) == (
+        "gate_n_02",
+        "upheld",
+        1,
+    )
 
 
 async def test_a_check_tells_everything_beforehand_and_writes_nothing(intake: Intake) -> None:
@@ -313,3 +319,36 @@ async def test_a_refused_command_is_on_record_and_its_answer_holds_no_secret(
     assert sent["problem"]["code"] == "refused"
     assert sent["problem"]["refusal"]["number"] == row["number"]
     assert receipt.json()["secret"] not in str(sent)
+
+
+@pytest.mark.parametrize(("days", "overdue"), [(14, False), (17, True)])
+async def test_a_petitioner_who_was_not_told_in_writing_in_time_is_overdue(
+    intake: Intake, days: int, overdue: bool
+) -> None:
+    """Checklist 1.6: fifteen days (信访工作条例 23), in lists and figures, until it is proved."""
+    document = sample("petition")
+    received = datetime.now(UTC) - timedelta(days=days)
+    document["source"] |= {"reference": "R-F13", "received_at": received.isoformat()}
+    document["request_made_at"] = received.isoformat()
+    document["legal_context"] |= {"lawful_route": "arbitration", "mediation_chosen": False}
+
+    answer = await intake.post("/v1/referrals", document, PETITION)
+
+    told = answer.json()["refusal"]
+    assert told["ground"] == "route_arbitration", answer.text
+    listed = (await intake.get("/v1/refusals", PETITION, *DESK)).json()["items"][0]
+    assert (listed["overdue"], listed["due_source"]) == (overdue, "信访工作条例 23")
+    assert listed["until_over"] is True  # five days for the arbitration (劳动争议调解仲裁法 29)
+    found = (await intake.get("/v1/refusals?overdue=true", PETITION, *DESK)).json()["items"]
+    assert len(found) == int(overdue)
+    counts = (await intake.get("/v1/refusals/counts", PETITION, *DESK)).json()
+    assert (counts["overdue"], counts["by_ground"][0]["overdue"]) == (overdue, overdue)
+
+    tasks = (await intake.get("/v1/notices", PETITION, *DESK)).json()["items"]
+    path = f"/v1/notices/{tasks[0]['notice_id']}/proofs"
+    await act(intake, path, {"means": "handed_over"}, PETITION)
+
+    one = await intake.get(f"/v1/refusals/{told['refusal_id']}", PETITION, *DESK)
+    assert one.json()["overdue"] is False
+    rest = (await intake.get("/v1/refusals?overdue=false", PETITION, *DESK)).json()["items"]
+    assert len(rest) == 1

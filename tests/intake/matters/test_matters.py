@@ -1,9 +1,11 @@
 """What is no dispute: each kind has its exit, its receipt and its answer (checklist 1.5, 1.29)."""
 
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
+from intake.matters.model import kinds
 from tests.intake.world import CENTRE, COURT, POLICE, Intake, bearer, referral, token
 
 pytestmark = pytest.mark.postgres
@@ -319,3 +321,56 @@ async def test_what_is_wrong_with_a_matter_is_told(desk: Desk) -> None:
     assert nowhere.json()["errors"][0]["code"] == "where_needed"
     assert unknown.json()["errors"][0]["code"] == "place_unknown"
     assert "in_future" in [e["code"] for e in early.json()["errors"]]
+
+
+def ago(**length: int) -> str:
+    return (datetime.now(UTC) - timedelta(**length)).isoformat()
+
+
+def test_every_kind_has_a_time_limit_with_its_source_and_how_sure_it_is() -> None:
+    """Checklist 1.5: data, cited; `site` where no law gives a number."""
+    for kind in kinds().values():
+        length = kind.answer_within
+        assert length["n"] > 0
+        assert length["unit"] in ("day", "workday")
+        assert (length["certainty"] == "site") == (length["source"] == "site")
+        assert (length["rule"] is None) == (length["source"] == "site")
+
+
+async def test_an_overdue_matter_is_shown_so_found_so_and_figured_so(desk: Desk) -> None:
+    """Checklist 1.5: the fifteen days of an accusation, the five workdays of advice."""
+    accused = {"about": {"organisation": POLICE}}
+    over = await desk.taken("accusation", received_at=ago(days=17), **accused)
+    in_time = await desk.taken("accusation", received_at=ago(days=2), **accused)
+    advice = await desk.taken("advice", received_at=ago(days=20))
+
+    assert set(await desk.items(HOTLINE, "?overdue=true")) == {over["number"], advice["number"]}
+    assert await desk.items(HOTLINE, "?overdue=false") == [in_time["number"]]
+    assert await desk.items(DISCIPLINE, "?overdue=true&kind=accusation") == [over["number"]]
+    shown = (await desk.get(f"/v1/matters/{over['matter_id']}", DISCIPLINE)).json()
+    assert (shown["overdue"], shown["late"]) == (True, False)
+    assert shown["due_source"] == "信访工作条例 22"
+    counts = (await desk.get("/v1/matters/counts", HOTLINE)).json()
+    assert (counts["taken"], counts["overdue"], counts["late"]) == (3, 2, 0)
+    by_kind = {row["kind"]: (row["taken"], row["overdue"]) for row in counts["by_kind"]}
+    assert by_kind == {"accusation": (2, 1), "advice": (1, 1)}
+    assert (await desk.get("/v1/matters/counts", POLICE)).json()["taken"] == 0
+
+
+async def test_an_answer_after_the_last_day_is_late_and_overdue_no_more(desk: Desk) -> None:
+    """Checklist 1.5: once late, late for ever; a later word on a suggestion changes nothing."""
+    taken = await desk.taken("suggestion", received_at=ago(days=70))
+    path = f"/v1/matters/{taken['matter_id']}/answers"
+    first, again = ({"text": "样", "adoption": a} for a in ("under_study", "adopted"))
+
+    answered = await desk.post(path, first, HOTLINE, **{"If-Match": '"1"'})
+    later = await desk.post(path, again, HOTLINE, **{"If-Match": '"2"'})
+
+    assert (answered.json()["overdue"], answered.json()["late"]) == (False, True)
+    assert later.json()["answered_at"] == answered.json()["answered_at"]
+    counts = (await desk.get("/v1/matters/counts", HOTLINE)).json()
+    assert (counts["overdue"], counts["late"]) == (0, 1)
+    bad = await desk.get(
+        "/v1/matters/counts?since=2026-11-24T00:00:00Z&until=2026-11-01T00:00:00Z", HOTLINE
+    )
+    assert bad.status_code == 400
