@@ -9,9 +9,10 @@ from uuid import UUID
 from intake import repository
 from intake.handlers import close_case, close_if_a_side_left
 from intake.notices import repository as notices
-from intake.notices.model import citations, is_proof
+from intake.notices.model import citations, proved_by
 from intake.rights.erasing import hear_done
 from intake.safety import repository as safety
+from intake.withdrawals import handlers as withdrawals
 from services.access import PARTICIPATION_HANDLERS
 from services.events import mediation, notification, routing
 from services.events.envelope import CATALOGUE, Event
@@ -139,17 +140,22 @@ async def _linkage_answered(received: Received[routing.LinkageAnswered], uow: Un
 async def _delivered(received: Received[notification.MessageDelivered], uow: UnitOfWork) -> None:
     """A message that says where the case is proves the notice to whom it reached (双告知)."""
     data = received.data
-    parties = [d.party_id for d in data.deliveries if d.party_id and is_proof("party", d.purpose)]
-    desks = [
-        d.organisation
-        for d in data.deliveries
-        if d.organisation and is_proof("receiver", d.purpose)
-    ]
     at = received.occurred_at
-    if parties:
-        await notices.prove_parties(uow, data.case_id, parties, at)
-    if desks:
-        await notices.prove_receivers(uow, data.case_id, desks, at)
+    for kind in ("turn", "withdrawal"):
+        parties = [
+            d.party_id
+            for d in data.deliveries
+            if d.party_id and proved_by("party", d.purpose) == kind
+        ]
+        desks = [
+            d.organisation
+            for d in data.deliveries
+            if d.organisation and proved_by("receiver", d.purpose) == kind
+        ]
+        if parties:
+            await notices.prove_parties(uow, data.case_id, parties, at, kinds=(kind,))
+        if desks:
+            await notices.prove_receivers(uow, data.case_id, desks, at, kind)
 
 
 async def _accepted(received: Received[mediation.AssignmentAccepted], uow: UnitOfWork) -> None:
@@ -187,6 +193,7 @@ async def _appointed(received: Received[mediation.MediatorAppointed], uow: UnitO
 
 async def _effective(received: Received[mediation.AgreementEffective], uow: UnitOfWork) -> None:
     await repository.set_stage(uow, received.case_id, "performing")
+    await withdrawals.agreed(received.case_id, uow)
 
 
 async def _mediation_ended(received: Received[mediation.MediationEnded], uow: UnitOfWork) -> None:
@@ -235,6 +242,7 @@ async def _back(received: Received[Any], uow: UnitOfWork, ground: str, at: datet
     await _hold_source(received, uow, ground, at)
     # Whoever left while the turn was being taken back waited for an end that closes nothing.
     await close_if_a_side_left(received.case_id, at, uow)
+    await withdrawals.turn_is_over(received.case_id, at, uow)
 
 
 async def _hold_source(received: Received[Any], uow: UnitOfWork, ground: str, at: datetime) -> None:

@@ -220,6 +220,20 @@ class JoinedView(BaseModel):
     joined_case_number: str
 
 
+class WithdrawnView(BaseModel):
+    """A source that took its referral back, and whether the case goes on."""
+
+    withdrawal_id: UUID
+    referral_id: UUID
+    episode: int
+    organisation: str
+    reason: str
+    state: str
+    ask_by: Instant | None
+    occurred_at: Instant
+    settled_at: Instant | None
+
+
 class CaseView(CaseItem):
     """The case file: where it is, who holds it, until when, on what rule, and what is next."""
 
@@ -242,6 +256,7 @@ class CaseView(CaseItem):
     assignments: list[AssignmentView]
     deadlines: list[DeadlineView]
     joins: list[JoinedView]
+    withdrawals: list[WithdrawnView] = []
     as_of: dict[str, int]
     parked: bool
 
@@ -420,6 +435,10 @@ class PartyCase(BaseModel):
     your_role: str
     you_left_at: Instant | None
     joined_into: str | None = Field(description="The number of the case it is handled in")
+    ask_by: Instant | None = Field(
+        default=None,
+        description="The sender took it back: ask before this instant that it goes on, or it ends",
+    )
     state: str
     stage: str
     outcome: str | None

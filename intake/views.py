@@ -11,6 +11,7 @@ from intake.keys import Keys
 from intake.parties.handlers import acting
 from intake.safety.handlers import Shield, shields
 from intake.vault import Erased
+from intake.withdrawals import repository as withdrawals
 from services.directory import DirectoryCopy
 from services.errors import NotFound
 from services.events.envelope import CATALOGUE
@@ -40,6 +41,8 @@ PARTY_STEPS: Final = (
     "liandiao.mediator.appointed.v1",
     "liandiao.agreement.effective.v1",
     "liandiao.mediation.ended.v1",
+    "liandiao.referral.withdrawn.v1",
+    "liandiao.withdrawal.settled.v1",
     "liandiao.case.closed.v1",
     "liandiao.case.reopened.v1",
     "liandiao.case.joined.v1",
@@ -85,6 +88,7 @@ async def case_view(uow: UnitOfWork, case_id: UUID, organisation: str, held: set
         "assignments": [dict(row) for row in assignments],
         "deadlines": [dict(row) for row in deadlines],
         "joins": [dict(row) for row in await joins_of(uow.db, case_id)],
+        "withdrawals": [dict(row) for row in await withdrawals.of_case(uow, case_id)],
         "as_of": await repository.as_of(uow, case_id),
         "parked": await repository.parked(uow, case_id),
     }
@@ -258,6 +262,7 @@ async def party_case(uow: UnitOfWork, case_id: UUID, party_id: UUID) -> Any:
     if left_at is not None:
         holders = [h for h in holders if h["since"] <= left_at] or holders[:1]
         steps = [row for row in steps if row["occurred_at"] <= left_at]
+    withdrawn = await withdrawals.of_round(uow, case_id, case["episode"])
     survivor = await _survivor(uow, case_id)
     going_on = survivor or case
     if survivor is not None:
@@ -270,6 +275,9 @@ async def party_case(uow: UnitOfWork, case_id: UUID, party_id: UUID) -> Any:
         "your_role": people[party_id]["role"],
         "you_left_at": left_at,
         "joined_into": survivor["case_number"] if survivor else None,
+        "ask_by": withdrawn["ask_by"]
+        if withdrawn is not None and withdrawn["state"] == "waiting" and left_at is None
+        else None,
         "holder": holders[-1],
         "earlier_holders": holders[:-1],
         "due": None

@@ -34,6 +34,8 @@ from intake.settings import IntakeSettings
 from intake.tracking.endpoints import router as tracking
 from intake.tracking.page import router as page
 from intake.type_endpoints import router as types
+from intake.withdrawals import handlers as withdrawals
+from intake.withdrawals.endpoints import router as withdrawn
 from services.service import Loop, Schema, Service
 
 if TYPE_CHECKING:
@@ -96,6 +98,7 @@ ROOMS: Final = (
     types,
     attachments,
     exports,
+    withdrawn,
 )
 ROOMS_WITH_TABLES: Final = (
     "attachments",
@@ -113,6 +116,7 @@ ROOMS_WITH_TABLES: Final = (
     "rounds",
     "safety",
     "tracking",
+    "withdrawals",
 )
 
 
@@ -153,6 +157,7 @@ INTAKE = Service(
         Loop("clear-exports", making.clear, idle_seconds=60),
         Loop("intake.retention", keeping.sweep, idle_seconds=60),
         Loop("intake.limitation", erasing.sweep_limitation, idle_seconds=300),
+        Loop("intake.withdrawals", withdrawals.sweep, idle_seconds=60),
         *duplicates.LOOPS,
         *imports.LOOPS,
     ),

@@ -28,6 +28,7 @@ from services.events.intake import (
     HandlingConstraintsChanged,
     PartyChanged,
     PartyLeft,
+    WithdrawalSettled,
 )
 from services.events.routing import (
     AcceptanceWindowElapsed,
@@ -167,6 +168,15 @@ async def rest(event: Received[CasesJoined], uow: UnitOfWork) -> None:
         await proceedings.recall(row, event.data.joined_at, uow)
 
 
+async def end_withdrawn(event: Received[WithdrawalSettled], uow: UnitOfWork) -> None:
+    """The referral was taken back and nobody asked to go on: so is the open turn, if not agreed."""
+    if event.data.result != "ends" or not await _known(event.case_id, uow):
+        return
+    row = await queue_rows.turn_of(uow.db, event.case_id, event.episode)
+    if row is not None:
+        await proceedings.recall(row, event.data.settled_at, uow)
+
+
 # -- clocks ------------------------------------------------------------------------------------
 
 
@@ -265,6 +275,8 @@ CONSUMES: Final = (
     on(CaseCorrected, correct_case),
     # Intake closes the joined file in the same breath, so that nobody routes it anew.
     on(CasesJoined, rest, even_when_closed=True),
+    # Where nobody had a turn that intake knew of, it has closed the case before it says so.
+    on(WithdrawalSettled, end_withdrawn, even_when_closed=True),
     on(DeadlineStarted, clock_started),
     on(DeadlineChanged, clock_changed),
     on(DeadlinePaused, clock_paused),

@@ -124,6 +124,8 @@ _STANDING: Final[Mapping[type[Event], Callable[[Any], tuple[str, ...]]]] = {
     mediation.ConfirmationApplied: lambda e: (f"confirmation:{e.confirmation_id}",),
     mediation.ConfirmationDecided: lambda e: (f"confirmation:{e.confirmation_id}",),
     mediation.MediationEnded: lambda e: ("mediation",),
+    intake.ReferralWithdrawn: lambda e: (f"withdrawal:{e.withdrawal_id}",),
+    intake.WithdrawalSettled: lambda e: (f"withdrawal:{e.withdrawal_id}",),
     intake.CaseClosed: lambda e: ("closing",),
     intake.CaseReopened: lambda e: ("closing",),
     routing.LinkageRequested: _linkage,

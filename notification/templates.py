@@ -108,6 +108,7 @@ _FILTERS: Final[Mapping[str, Callable[[Any, str], str]]] = {
     "clock": _word("clock"),
     "party_role": _word("party_role"),
     "undecided": _word("undecided"),
+    "withdrawal_reason": _word("withdrawal_reason"),
 }
 
 

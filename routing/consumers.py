@@ -19,6 +19,7 @@ from services.events.intake import (
     PartyChanged,
     PartyLeft,
     ReferralReceived,
+    WithdrawalSettled,
 )
 from services.events.mediation import (
     AgreementEffective,
@@ -103,6 +104,12 @@ async def take_party(received: Received[PartyChanged], uow: UnitOfWork) -> None:
     """A party that was named only later."""
     if received.data.added is not None:
         await turns.party_added(uow, received.data.case_id, received.data.added)
+
+
+async def take_withdrawal(received: Received[WithdrawalSettled], uow: UnitOfWork) -> None:
+    """The referral was taken back; whether the case goes on is settled."""
+    data = received.data
+    await turns.withdrawal_settled(uow, data.case_id, goes_on=data.result == "goes_on")
 
 
 async def take_constraints(received: Received[HandlingConstraintsChanged], uow: UnitOfWork) -> None:
@@ -248,6 +255,7 @@ CONSUMES: Final[tuple[Subscription, ...]] = (
     on(AlertWithdrawn, after_writing(withdraw_alert), even_when_closed=True),
     on(CaseErased, after_writing(erasing.obey), even_when_closed=True),
     on(CaseLaneChanged, after_writing(change_lane)),
+    on(WithdrawalSettled, after_writing(take_withdrawal)),
     on(CaseClosed, after_writing(close)),
     on(OfferNumberedLate, after_writing(take_late_number)),
     on(AssignmentAccepted, after_writing(take_acceptance)),

@@ -25,9 +25,11 @@ def citations(lane: str) -> tuple[str, str]:
     return data()["citations"].get(lane, SITE), lanes.lane(lane).window.source
 
 
-def is_proof(recipient: str, purpose: str) -> bool:
-    """Whether a message of notification tells the recipient what the notice would."""
-    return purpose in data()["by_message"][recipient]
+def proved_by(recipient: str, purpose: str) -> str | None:
+    """What the notices were about that a message of notification tells the recipient, if any."""
+    if purpose in data()["by_message"][recipient]:
+        return "turn"
+    return "withdrawal" if purpose in data()["by_message"]["of_withdrawal"] else None
 
 
 def sent(owed: Iterable[Mapping[str, Any]]) -> bool:

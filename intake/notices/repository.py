@@ -22,18 +22,27 @@ class Owed:
     state: str = "task"
     due_at: datetime | None = None
     to: str | None = None
+    party_id: UUID | None = None
 
 
-async def add(uow: UnitOfWork, subject_kind: str, subject_id: UUID, owed: list[Owed]) -> None:
+async def add(
+    uow: UnitOfWork,
+    subject_kind: str,
+    subject_id: UUID,
+    owed: list[Owed],
+    *,
+    case_id: UUID | None = None,
+) -> None:
     """Write the notices of one act together: both or none."""
     await uow.db.execute(
         """INSERT INTO notice (notice_id, subject_kind, subject_id, about, recipient, organisation,
-             state, citation, due_at, recorded_at, to_organisation)
-           SELECT n.id, $2, $3, n.about, n.recipient, n.organisation, n.state, n.citation, n.due_at,
-             $10, n.to_organisation
+             party_id, state, citation, due_at, recorded_at, to_organisation, case_id)
+           SELECT n.id, $2, $3, n.about, n.recipient, n.organisation, n.party_id, n.state,
+             n.citation, n.due_at, $10, n.to_organisation, $13
            FROM unnest($1::uuid[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[],
-             $9::timestamptz[], $11::text[])
-             AS n(id, about, recipient, organisation, state, citation, due_at, to_organisation)""",
+             $9::timestamptz[], $11::text[], $12::uuid[])
+             AS n(id, about, recipient, organisation, state, citation, due_at, to_organisation,
+               party_id)""",
         [new_id() for _ in owed],
         subject_kind,
         subject_id,
@@ -45,11 +54,13 @@ async def add(uow: UnitOfWork, subject_kind: str, subject_id: UUID, owed: list[O
         [each.due_at for each in owed],
         uow.now,
         [each.to for each in owed],
+        [each.party_id for each in owed],
+        case_id,
     )
 
 
 async def of_subject(uow: UnitOfWork, subject_id: UUID) -> list[Row]:
-    """The notices about one matter or refusal, oldest first."""
+    """The notices about one matter, refusal or withdrawal, oldest first."""
     rows: list[Row] = await uow.db.fetch(
         "SELECT * FROM notice WHERE subject_id = $1 ORDER BY notice_id", subject_id
     )
@@ -102,6 +113,18 @@ async def prove(
     )
 
 
+async def prove_party(uow: UnitOfWork, subject_id: UUID, party_id: UUID, means: str) -> None:
+    """The party has answered what it was to be told: its open notices about it are proved."""
+    await uow.db.execute(
+        """UPDATE notice SET state = 'proved', means = $3, proved_at = $4
+           WHERE subject_id = $1 AND party_id = $2 AND state = 'task'""",
+        subject_id,
+        party_id,
+        means,
+        uow.now,
+    )
+
+
 async def prove_all(
     uow: UnitOfWork, subject_id: UUID, recipient: str, organisation: str | None, means: str
 ) -> None:
@@ -119,27 +142,34 @@ async def prove_all(
 
 
 async def prove_parties(
-    uow: UnitOfWork, case_id: UUID, party_ids: list[UUID], at: datetime
+    uow: UnitOfWork,
+    case_id: UUID,
+    party_ids: list[UUID],
+    at: datetime,
+    kinds: tuple[str, ...] = ("turn", "withdrawal"),
 ) -> None:
     """These parties have seen where their case is: their open notices about it are proved."""
     await uow.db.execute(
         """UPDATE notice SET state = 'proved', means = 'electronic', proved_at = $3
-           WHERE case_id = $1 AND party_id = ANY($2) AND state = 'task'""",
+           WHERE case_id = $1 AND party_id = ANY($2) AND state = 'task'
+             AND subject_kind = ANY($4)""",
         case_id,
         party_ids,
         at,
+        list(kinds),
     )
 
 
 async def prove_receivers(
-    uow: UnitOfWork, case_id: UUID, organisations: list[str], at: datetime
+    uow: UnitOfWork, case_id: UUID, organisations: list[str], at: datetime, kind: str
 ) -> None:
-    """These organisations were told by message that the case was offered to them."""
+    """These organisations were told by message: of an offer, or that a case was taken back."""
     await uow.db.execute(
         """UPDATE notice SET state = 'proved', means = 'electronic', proved_at = $3
            WHERE case_id = $1 AND recipient = 'receiver' AND organisation = ANY($2)
-             AND state = 'task'""",
+             AND state = 'task' AND subject_kind = $4""",
         case_id,
         organisations,
         at,
+        kind,
     )

@@ -14,8 +14,8 @@ notice: Final = sa.Table(
     sa.Column("notice_id", UUID, primary_key=True),
     sa.Column("subject_kind", sa.Text, nullable=False),
     sa.Column("subject_id", UUID, nullable=False),
-    sa.Column("case_id", UUID, comment="of a turn: its case"),
-    sa.Column("party_id", UUID, comment="of a turn: which party is told"),
+    sa.Column("case_id", UUID, comment="of a turn or withdrawal: its case"),
+    sa.Column("party_id", UUID, comment="which of its parties is told"),
     sa.Column("to_organisation", sa.Text, comment="where it went"),
     sa.Column("about", sa.Text, nullable=False),
     sa.Column("recipient", sa.Text, nullable=False),
@@ -26,12 +26,17 @@ notice: Final = sa.Table(
     instant("due_at", nullable=True),
     instant("proved_at", nullable=True),
     instant("recorded_at", default_now=True),
-    sa.CheckConstraint("subject_kind IN ('matter', 'refusal', 'turn')", name="subject_kind"),
     sa.CheckConstraint(
-        "about IN ('received', 'transferred', 'answered', 'refused', 'reviewed', 'offered')",
+        "subject_kind IN ('matter', 'refusal', 'turn', 'withdrawal')", name="subject_kind"
+    ),
+    sa.CheckConstraint(
+        "about IN ('received', 'transferred', 'answered', 'refused', 'reviewed', 'offered',"
+        " 'withdrawn')",
         name="about",
     ),
-    sa.CheckConstraint("(subject_kind = 'turn') = (case_id IS NOT NULL)", name="case_id"),
+    sa.CheckConstraint(
+        "(subject_kind IN ('turn', 'withdrawal')) = (case_id IS NOT NULL)", name="case_id"
+    ),
     sa.CheckConstraint("recipient IN ('party', 'receiver')", name="recipient"),
     sa.CheckConstraint("state IN ('task', 'proved', 'not_owed')", name="state"),
     sa.CheckConstraint("(state = 'proved') = (proved_at IS NOT NULL)", name="proved_at"),

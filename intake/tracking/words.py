@@ -48,7 +48,7 @@ def outcome(code: str | None) -> dict[str, str] | None:
     if code is None:
         return None
     found = lanes.END_CODES.get(code)
-    return {"zh": found.zh, "en": found.en} if found else {"zh": code, "en": code}
+    return {"zh": found.zh, "en": found.en} if found else word("outcome", code)
 
 
 def lane(code: str) -> dict[str, str]:

@@ -218,6 +218,8 @@ async def _after_end(
     ``withdrawn``: the turn was being taken back, so an answer that crossed the recall asks nobody
     else; only the override that took it back does.
     """
+    if case["state"] == "ending":  # nobody asked that it goes on after the referral was taken back
+        return
     given_back = end in ("returned", "objection_upheld")
     case["returns"] += given_back
     if case["next_offer"]:
@@ -430,6 +432,25 @@ async def party_left(uow: UnitOfWork, case_id: UUID, party_id: UUID) -> None:
     rest = [p for p in case["facts"]["parties"] if p["party_id"] != str(party_id)]
     if {"applicant", "respondent"} <= {p["role"] for p in rest}:
         await corrected(uow, case_id, {"parties": rest})
+
+
+async def withdrawal_settled(uow: UnitOfWork, case_id: UUID, *, goes_on: bool) -> None:
+    """Nobody else is asked when the case ends because its referral was taken back.
+
+    The end of the turn that mediation takes back closes it at intake. Where an agreement was
+    first, the case goes on after all.
+    """
+    await uow.lock_case(case_id)
+    case = await repository.case_of(uow.db, case_id)
+    if case is None or (goes_on and case["state"] != "ending"):
+        return
+    turn = await repository.open_turn(uow.db, case_id)
+    if goes_on and turn is None:
+        return
+    case |= {"state": "held" if goes_on else "ending", "next_offer": None}
+    writes = Writes()
+    writes.add("routed_case", case)
+    await writes.write(uow.db)
 
 
 async def party_added(uow: UnitOfWork, case_id: UUID, party: Party) -> None:

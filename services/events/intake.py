@@ -116,6 +116,46 @@ class CaseLaneChanged(Event):
 
 
 @event(
+    "liandiao.referral.withdrawn.v1",
+    owner=OWNER,
+    audience=("source", "handler", "linked", "supervisor"),
+    emitted_when="a source took its referral back",
+    source="人民调解法 23; design.md 4",
+)
+class ReferralWithdrawn(Event):
+    """The source no longer refers the dispute. The case goes on where others sent it too
+    (``goes_on``), else only if a party asks before ``ask_by``; until then everything stands.
+    """
+
+    withdrawal_id: UUID
+    referral_id: UUID
+    organisation: Code
+    reason: Slug
+    goes_on: bool
+    ask_by: Instant | None = None
+    withdrawn_at: Instant
+
+
+@event(
+    "liandiao.withdrawal.settled.v1",
+    owner=OWNER,
+    audience=("source", "handler", "linked", "supervisor"),
+    emitted_when="a party asked that the case goes on, or the time to ask elapsed",
+    source="人民调解法 17, 23; design.md 4",
+)
+class WithdrawalSettled(Event):
+    """Whether the case goes on after its referral was taken back.
+
+    ``ends``: an open turn is taken back, unless an agreement binds by then, and the case closes.
+    """
+
+    withdrawal_id: UUID
+    result: Literal["goes_on", "ends"]
+    asked_by_party: UUID | None = None
+    settled_at: Instant
+
+
+@event(
     "liandiao.party.changed.v1",
     owner=OWNER,
     audience=("handler",),

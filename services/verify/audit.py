@@ -21,6 +21,7 @@ ACTS: Final[dict[str, dict[str, tuple[str, str | None]]]] = {
     "intake": {
         "liandiao.referral.received.v1": ("referral.submitted", "referral_id"),
         "liandiao.party.left.v1": ("party.left", "party_id"),
+        "liandiao.referral.withdrawn.v1": ("referral.withdrawn", "withdrawal_id"),
         "liandiao.case.lane-changed.v1": ("case.lane_changed", None),
         "liandiao.case.closed.v1": ("case.closed", None),
         "liandiao.case.reopened.v1": ("case.reopened", None),

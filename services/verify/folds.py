@@ -28,6 +28,7 @@ _STATE: Final[dict[str, tuple[str, str]]] = {
     "deadline": ("intake", "SELECT case_id::text AS key, * FROM deadline t ORDER BY t.case_id"),
     "party": ("intake", "SELECT case_id::text AS key, * FROM party t ORDER BY t.case_id"),
     "supplement": ("intake", "SELECT case_id::text AS key, * FROM supplement t ORDER BY t.case_id"),
+    "withdrawal": ("intake", "SELECT case_id::text AS key, * FROM withdrawal t ORDER BY t.case_id"),
     "holding": ("intake", "SELECT case_id::text AS key, * FROM holding t ORDER BY t.case_id, id"),
     "join": (
         "intake",
@@ -206,6 +207,15 @@ def _supplements(life: Life, rows: Rows) -> Iterator[Difference]:
         yield "intake", f"{len(there)} supplements, the events say {len(life.supplements)}"
 
 
+def _withdrawals(life: Life, rows: Rows) -> Iterator[Difference]:
+    """A case that ended by itself while a party could still ask leaves its withdrawal unsettled."""
+    said = {
+        id_: "waiting or over" if state == "waiting" else state
+        for id_, state in life.withdrawals.items()
+    }
+    yield from _things("intake", "withdrawal", rows["withdrawal"], "withdrawal_id", said)
+
+
 def _turns(life: Life, rows: Rows) -> Iterator[Difference]:
     items = {str(row["assignment_id"]): row for row in rows["item"]}
     turns = {str(row["id"]): row for row in rows["turn"]}
@@ -346,6 +356,7 @@ _COMPARISONS: Final[tuple[Callable[[Life, Rows], Iterator[Difference]], ...]] = 
     _parties,
     _joins,
     _supplements,
+    _withdrawals,
     _turns,
     _mediations,
     _work,

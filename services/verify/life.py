@@ -83,6 +83,8 @@ class Life:
     linkages: dict[str, str] = field(default_factory=dict)
     # Join -> which side of it this case is, while it stands.
     joins: dict[str, str] = field(default_factory=dict)
+    # Withdrawal of a referral -> what became of it.
+    withdrawals: dict[str, str] = field(default_factory=dict)
     faults: list[tuple[str, str | None]] = field(default_factory=list)
     seen: dict[str, str] = field(default_factory=dict)
 
@@ -171,6 +173,21 @@ def _cases_separated(life: Life, said: Said) -> None:
     life.once(said, f"join {said.data['join_id']} was undone")
     if life.joins.pop(said.data["join_id"], None) is None:
         life.faults.append(("a join was undone that never was", said.event_id))
+
+
+def _referral_withdrawn(life: Life, said: Said) -> None:
+    life.once(said, f"referral {said.data['referral_id']} withdrawn in episode {said.episode}")
+    waits = said.data.get("ask_by") is not None
+    life.withdrawals[said.data["withdrawal_id"]] = "waiting" if waits else "others_go_on"
+
+
+def _withdrawal_settled(life: Life, said: Said) -> None:
+    id_, result = said.data["withdrawal_id"], said.data["result"]
+    life.once(said, f"withdrawal {id_} settled: {result}")
+    # An agreement that was first makes a case go on that was to end; never the other way round.
+    if life.withdrawals.get(id_) not in ("waiting", "ended"):
+        life.faults.append(("a withdrawal was settled that did not wait", said.event_id))
+    life.withdrawals[id_] = "goes_on" if result == "goes_on" else "ended"
 
 
 # -- routing -------------------------------------------------------------------------------------
@@ -307,6 +324,8 @@ _STEPS: Final[Mapping[str, Any]] = {
     "case.corrected.v1": _corrected,
     "party.left.v1": _party_left,
     "supplement.received.v1": _supplemented,
+    "referral.withdrawn.v1": _referral_withdrawn,
+    "withdrawal.settled.v1": _withdrawal_settled,
     "case.closed.v1": _closed,
     "case.reopened.v1": _reopened,
     "case.joined.v1": _cases_joined,

@@ -121,6 +121,9 @@ REQUESTS: dict[str, Callable[[About], Asked]] = {
         {"reason": "错字", "changes": [{"pointer": "/title", "value": "更正"}]},
         version=STALE,
     ),
+    "POST /v1/referrals/{referral_id}/withdrawals": _post(
+        "/v1/referrals/{referral_id}/withdrawals", {"reason": "sent_in_error"}
+    ),
     "POST /v1/imports": lambda it: Asked("/v1/imports", {"数据": []}),
     "GET /v1/imports": _list("/v1/imports", "import_id"),
     "GET /v1/imports/{import_id}": _get("/v1/imports/{import_id}"),
@@ -242,6 +245,9 @@ REQUESTS: dict[str, Callable[[About], Asked]] = {
     "POST /v1/cases/{case_id}/departures": _post(
         "/v1/cases/{case_id}/departures", {"party_ref": "p1"}
     ),
+    "POST /v1/cases/{case_id}/continuations": _post(
+        "/v1/cases/{case_id}/continuations", {"party_ref": "p1"}
+    ),
     "POST /v1/cases/{case_id}/reopenings": _post(
         "/v1/cases/{case_id}/reopenings", {"ground": "new_facts"}, version=STALE
     ),
@@ -251,6 +257,7 @@ REQUESTS: dict[str, Callable[[About], Asked]] = {
     "GET /v1/party/case": _get("/v1/party/case"),
     "GET /v1/party/access-log": _get("/v1/party/access-log"),
     "POST /v1/party/departures": _post("/v1/party/departures"),
+    "POST /v1/party/continuations": _post("/v1/party/continuations"),
     "POST /v1/cases/{case_id}/representations": _post(
         "/v1/cases/{case_id}/representations",
         {

@@ -7,10 +7,12 @@ and a body that are remembered: who has no part in the case any more finds nothi
 import hashlib
 from dataclasses import dataclass, replace
 from typing import Any
+from uuid import UUID
 
 import httpx
 import pytest
 
+from intake.withdrawals import repository as withdrawals
 from services.idempotency import fingerprint
 from services.ids import new_id
 from tests.access import contract
@@ -44,6 +46,7 @@ MAKERS_OWN = {
 REMEMBERED = {
     "POST /v1/referrals": "referral_id",
     "POST /v1/referrals/{referral_id}/receipts": "party_id",
+    "POST /v1/referrals/{referral_id}/withdrawals": "withdrawal_id",
     "POST /v1/cases/{case_id}/representations": "representation_id",
     "POST /v1/cases/{case_id}/screenings": "screening_id",
     "POST /v1/cases/{case_id}/sharing-consents": "sharing_id",
@@ -153,7 +156,8 @@ async def test_what_was_done_under_a_key_is_shown_again_only_to_who_has_a_part_i
 
 
 async def with_all_it_may_have(place: Place, scene: Scene) -> Scene:
-    """A round, a supplement, a counter entry and advice made a dispute, by the case's sender."""
+    """A round, a supplement, a counter entry, advice made a dispute and a withdrawal, by the case's
+    sender."""
     it, head, ids = place.it, place.it.of(scene.sender), dict(scene.ids)
     kind = scene.kind if scene.kind in SENDERS else "court"
 
@@ -171,6 +175,23 @@ async def with_all_it_may_have(place: Place, scene: Scene) -> Scene:
     referral = a_document(kind, scene.sender, f"ADVICE-{kind}")
     path = f"/v1/matters/{ids['matter_id']}/conversions"
     await done(path, {"referral": referral}, version=1)
+    ids["withdrawal_id"] = str(new_id())
+    async with it.runtimes["intake"].unit_of_work() as uow:
+        await withdrawals.add(
+            uow,
+            {
+                "withdrawal_id": UUID(ids["withdrawal_id"]),
+                "referral_id": UUID(ids["referral_id"]),
+                "case_id": UUID(ids["case_id"]),
+                "episode": 1,
+                "organisation": scene.sender,
+                "reason": "sent_in_error",
+                "state": "others_go_on",
+                "settled_at": uow.now,
+                "occurred_at": uow.now,
+                "recorded_at": uow.now,
+            },
+        )
     return replace(scene, ids=ids)
 
 

@@ -106,7 +106,8 @@ def test_instants_end_in_at_and_days_in_on() -> None:
         for kind in [node, *node.get("anyOf", [])]
         if kind.get("format") == "date-time"
         and not name.endswith("_at")
-        and name not in ("accept_by", "settle_by", "answer_by", "decide_by", "expected_until")
+        and name
+        not in ("accept_by", "ask_by", "settle_by", "answer_by", "decide_by", "expected_until")
     ]
 
     assert found == []

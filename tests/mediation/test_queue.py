@@ -5,7 +5,7 @@ from typing import Any, Literal
 
 import pytest
 
-from services.events.intake import CaseClosed, CasesJoined
+from services.events.intake import CaseClosed, CasesJoined, WithdrawalSettled
 from services.events.routing import (
     AcceptanceWindowElapsed,
     AssignmentRecalled,
@@ -317,6 +317,49 @@ async def test_a_case_that_is_joined_to_another_rests(
 
     assert (await world.ok("GET", path(case)))["state"] == state
     assert ("assignment.ended" in await world.types(case)) == (side == "joined")
+
+
+@pytest.mark.parametrize("closed", [True, False])
+@pytest.mark.parametrize(("result", "state"), [("ends", "ended"), ("goes_on", "accepted")])
+async def test_a_case_that_its_source_took_back_goes_on_or_is_taken_back_too(
+    world: World, result: Literal["ends", "goes_on"], state: str, closed: bool
+) -> None:
+    """Checklist 1.32: also an offer that intake had not heard of when it closed the case."""
+    case = await (world.offered() if closed else world.appointed())
+    if closed:
+        over = CaseClosed(case_id=case.case_id, outcome="recalled_by_source", closed_at=world.now)
+        await world.hear(case, "intake", over)
+
+    await world.hear(
+        case,
+        "intake",
+        WithdrawalSettled(
+            case_id=case.case_id, withdrawal_id=new_id(), result=result, settled_at=world.now
+        ),
+    )
+
+    ended = [
+        data["end"] for type_, data in await world.emitted(case) if type_ == "assignment.ended"
+    ]
+    assert ended == (["recalled"] if result == "ends" else [])
+    if not closed:
+        assert (await world.ok("GET", path(case)))["state"] == state
+
+
+async def test_a_withdrawal_does_not_take_back_what_is_agreed(world: World) -> None:
+    """Checklist 1.32: the agreement was first, so it binds (人民调解法 31: R-24)."""
+    case, _ = await world.agreed()
+
+    await world.hear(
+        case,
+        "intake",
+        WithdrawalSettled(
+            case_id=case.case_id, withdrawal_id=new_id(), result="ends", settled_at=world.now
+        ),
+    )
+
+    assert (await world.ok("GET", path(case)))["state"] == "accepted"
+    assert "assignment.ended" not in await world.types(case)
 
 
 async def test_a_term_clock_is_shown_and_its_miss_flagged(world: World) -> None:

@@ -1,6 +1,6 @@
 """Offer, return, objection, recall, override, settlement: one turn at a time, never two."""
 
-from typing import Any
+from typing import Any, Literal
 
 import asyncpg
 import pytest
@@ -13,6 +13,7 @@ from services.events.intake import (
     PartyChanged,
     PartyLeft,
     ReferralReceived,
+    WithdrawalSettled,
 )
 from services.events.mediation import AgreementEffective, AssignmentEnded
 from services.ids import new_id
@@ -289,6 +290,54 @@ async def agree(world: World, case: Case, turn: dict[str, Any]) -> None:
             sha256="a" * 64,
             confirmable=False,
             effective_at=await world.now(),
+        ),
+    )
+
+
+@pytest.mark.parametrize("end", ["recalled", "returned"])
+async def test_nobody_else_is_asked_when_the_case_ends_because_it_was_taken_back(
+    world: World, end: str
+) -> None:
+    """Checklist 1.32: whatever crosses, the end of the turn asks nobody and is for intake."""
+    case = await world.registered()
+    if end == "recalled":
+        await world.accept(case)
+
+    await settle(world, case, "ends")
+    await (world.end(case, end) if end == "recalled" else world.give_back(case))
+
+    names = await world.names(case)
+    assert names.count("assignment.offered") == 1
+    assert "case.routing-undecided" not in names
+
+
+async def test_a_case_that_was_to_end_goes_on_when_an_agreement_was_first(world: World) -> None:
+    """Checklist 1.32."""
+    case = await world.registered()
+    turn = await world.accept(case)
+    await settle(world, case, "ends")
+    await agree(world, case, turn)
+
+    await settle(world, case, "goes_on")
+
+    kept = await world.ok("GET", f"/v1/assignments/{turn['assignment_id']}")
+    assert kept["state"] == "accepted"
+    state = await world.runtime.pool.fetchval(
+        "SELECT state FROM routed_case WHERE case_id = $1", case.case_id
+    )
+    assert state == "held"
+
+
+async def settle(world: World, case: Case, result: Literal["ends", "goes_on"]) -> None:
+    """Intake says whether the case goes on after its referral was taken back."""
+    await world.hear(
+        case,
+        "intake",
+        WithdrawalSettled(
+            case_id=case.case_id,
+            withdrawal_id=new_id(),
+            result=result,
+            settled_at=await world.now(),
         ),
     )
 

@@ -306,8 +306,8 @@ def upgrade() -> None:
         sa.Column("notice_id", sa.UUID(), nullable=False),
         sa.Column("subject_kind", sa.Text(), nullable=False),
         sa.Column("subject_id", sa.UUID(), nullable=False),
-        sa.Column("case_id", sa.UUID(), nullable=True, comment="of a turn: its case"),
-        sa.Column("party_id", sa.UUID(), nullable=True, comment="of a turn: which party is told"),
+        sa.Column("case_id", sa.UUID(), nullable=True, comment="of a turn or withdrawal: its case"),
+        sa.Column("party_id", sa.UUID(), nullable=True, comment="which of its parties is told"),
         sa.Column("to_organisation", sa.Text(), nullable=True, comment="where it went"),
         sa.Column("about", sa.Text(), nullable=False),
         sa.Column("recipient", sa.Text(), nullable=False),
@@ -327,16 +327,18 @@ def upgrade() -> None:
             "(state = 'proved') = (proved_at IS NOT NULL)", name=op.f("ck_notice_proved_at")
         ),
         sa.CheckConstraint(
-            "(subject_kind = 'turn') = (case_id IS NOT NULL)", name=op.f("ck_notice_case_id")
+            "(subject_kind IN ('turn', 'withdrawal')) = (case_id IS NOT NULL)",
+            name=op.f("ck_notice_case_id"),
         ),
         sa.CheckConstraint(
-            "about IN ('received', 'transferred', 'answered', 'refused', 'reviewed', 'offered')",
+            "about IN ('received', 'transferred', 'answered', 'refused', 'reviewed', 'offered', 'withdrawn')",
             name=op.f("ck_notice_about"),
         ),
         sa.CheckConstraint("recipient IN ('party', 'receiver')", name=op.f("ck_notice_recipient")),
         sa.CheckConstraint("state IN ('task', 'proved', 'not_owed')", name=op.f("ck_notice_state")),
         sa.CheckConstraint(
-            "subject_kind IN ('matter', 'refusal', 'turn')", name=op.f("ck_notice_subject_kind")
+            "subject_kind IN ('matter', 'refusal', 'turn', 'withdrawal')",
+            name=op.f("ck_notice_subject_kind"),
         ),
         sa.PrimaryKeyConstraint("notice_id", name=op.f("pk_notice")),
         comment="A notice owed to the party or the receiver: a task of one organisation until proved",
@@ -2072,6 +2074,71 @@ def upgrade() -> None:
         comment="A party that did not want to be spoken for went on in a case of its own",
     )
     op.create_index(op.f("ix_split_case_case_id"), "split_case", ["case_id"], unique=False)
+    op.create_table(
+        "withdrawal",
+        sa.Column("withdrawal_id", sa.UUID(), nullable=False),
+        sa.Column("referral_id", sa.UUID(), nullable=False),
+        sa.Column("case_id", sa.UUID(), nullable=False),
+        sa.Column("episode", sa.Integer(), nullable=False),
+        sa.Column("organisation", sa.Text(), nullable=False),
+        sa.Column("acted_by", sa.Text(), nullable=True),
+        sa.Column("reason", sa.Text(), nullable=False),
+        sa.Column("state", sa.Text(), nullable=False),
+        sa.Column("ask_by", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("asked_by_party", sa.UUID(), nullable=True),
+        sa.Column(
+            "told_by",
+            sa.Text(),
+            nullable=True,
+            comment="party, or the code of the desk that was told",
+        ),
+        sa.Column("told_acted_by", sa.Text(), nullable=True),
+        sa.Column("asked_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("settled_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("occurred_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column(
+            "recorded_at",
+            sa.DateTime(timezone=True),
+            server_default=sa.text("now()"),
+            nullable=False,
+        ),
+        sa.CheckConstraint(
+            "(state = 'others_go_on') = (ask_by IS NULL)", name=op.f("ck_withdrawal_ask_by")
+        ),
+        sa.CheckConstraint(
+            "(state = 'waiting') = (settled_at IS NULL)", name=op.f("ck_withdrawal_settled")
+        ),
+        sa.CheckConstraint(
+            "state IN ('waiting', 'goes_on', 'others_go_on', 'ended', 'over')",
+            name=op.f("ck_withdrawal_state"),
+        ),
+        sa.CheckConstraint(
+            "(asked_by_party IS NULL) = (asked_at IS NULL) AND (told_by IS NULL) = (asked_at IS NULL)",
+            name=op.f("ck_withdrawal_asked"),
+        ),
+        sa.ForeignKeyConstraint(
+            ["asked_by_party"], ["party.party_id"], name=op.f("fk_withdrawal_asked_by_party")
+        ),
+        sa.ForeignKeyConstraint(
+            ["case_id"], ["case_file.case_id"], name=op.f("fk_withdrawal_case_id")
+        ),
+        sa.ForeignKeyConstraint(
+            ["referral_id"], ["referral.referral_id"], name=op.f("fk_withdrawal_referral_id")
+        ),
+        sa.PrimaryKeyConstraint("withdrawal_id", name=op.f("pk_withdrawal")),
+        sa.UniqueConstraint(
+            "referral_id", "episode", name=op.f("uq_withdrawal_referral_id_episode")
+        ),
+        comment="A source took its referral back: until when a party may ask that the case goes on",
+    )
+    op.create_index("ix_withdrawal_case_id", "withdrawal", ["case_id"], unique=False)
+    op.create_index(
+        "ix_withdrawal_due",
+        "withdrawal",
+        ["ask_by"],
+        unique=False,
+        postgresql_where=sa.text("state = 'waiting'"),
+    )
     op.create_table(
         "attachment_part",
         sa.Column("attachment_id", sa.UUID(), nullable=False),
