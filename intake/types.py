@@ -37,10 +37,17 @@ def _validator(schema: str) -> Any:
     return jsonschema_rs.validator_for(json.loads(schema), validate_formats=True)
 
 
-def doubts(
+DIFFERS: Final = "type_detail_differs"
+
+
+def findings(
     tree: Mapping[str, Any] | None, type_: str, details: Mapping[str, Any]
 ) -> Iterator[tuple[str, str]]:
-    """Details that do not fit the type's schema: (member, rule)."""
+    """Details that do not fit the type's schema: (member, rule).
+
+    One that the schema knows and that breaks it is a fault (``DIFFERS``); one that the schema does
+    not know is kept with a doubt (decision 17).
+    """
     found = next((t for t in (tree or {}).get("types", ()) if t["code"] == type_), None)
     if found is None:
         return
@@ -49,4 +56,4 @@ def doubts(
         if name not in known:
             yield name, "type_detail_unknown"
         elif not _validator(json.dumps(known[name])).is_valid(value):
-            yield name, "type_detail_differs"
+            yield name, DIFFERS

@@ -442,8 +442,9 @@ class _Rules:
         if details and "/type_details" not in self.broken:
             tree = types.in_force(self.received_on)
             type_ = str(self.document.get("dispute_type"))
-            for name, rule in types.doubts(tree, type_, details):
-                self.doubt(f"/type_details{member(name)}", rule)
+            for name, rule in types.findings(tree, type_, details):
+                found = self.refuse if rule == types.DIFFERS else self.doubt
+                found(f"/type_details{member(name)}", rule)
 
     def _place(self) -> None:
         code = self._text("/place", self.document)

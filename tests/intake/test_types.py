@@ -32,12 +32,11 @@ def test_there_are_eighteen_types_each_with_a_schema_and_a_crosswalk() -> None:
     ("details", "found"),
     [
         ({"form": "oral", "signed_on": "2026-01-02"}, set()),
-        ({"form": "by handshake"}, {("/type_details/form", "type_detail_differs")}),
-        ({"signed_on": "2026-02-30"}, {("/type_details/signed_on", "type_detail_differs")}),
         ({"bride": True}, {("/type_details/bride", "type_detail_unknown")}),
+        ({"form": "oral", "bride": {"a": 1}}, {("/type_details/bride", "type_detail_unknown")}),
     ],
 )
-def test_details_that_do_not_fit_are_kept_with_a_doubt(
+def test_details_that_the_type_does_not_know_are_kept_with_a_doubt(
     details: dict[str, Any], found: set[tuple[str, str]]
 ) -> None:
     """checklist 1.26."""
@@ -46,6 +45,38 @@ def test_details_that_do_not_fit_are_kept_with_a_doubt(
     assert verdict.referral is not None
     assert {(w.pointer, w.code) for w in verdict.warnings} == found
     assert verdict.referral.document["type_details"] == details
+
+
+@pytest.mark.parametrize(
+    ("details", "at"),
+    [
+        ({"form": "by handshake"}, ["/type_details/form"]),
+        ({"signed_on": "2026-02-30"}, ["/type_details/signed_on"]),
+        ({"form": None, "signed_on": 3}, ["/type_details/form", "/type_details/signed_on"]),
+        ({"form": "by handshake", "bride": True}, ["/type_details/form"]),
+    ],
+)
+def test_a_detail_that_breaks_the_schema_of_its_type_is_refused_with_its_place(
+    details: dict[str, Any], at: list[str]
+) -> None:
+    """Checklist 1.26: field and rule, never the value."""
+    verdict = validate(referral(type_details=details), directory(), lanes.may_send, NOW)
+
+    assert verdict.referral is None
+    assert [error.pointer for error in verdict.errors] == at
+    assert {error.code for error in verdict.errors} == {"type_detail_differs"}
+    assert "handshake" not in str(verdict.errors)
+
+
+def test_the_same_detail_fits_one_type_and_is_unknown_to_another() -> None:
+    """Checklist 1.26: each type has its own schema; one of `other` knows of no form."""
+    details = {"form": "by handshake"}
+    other = referral(type_details=details, dispute_type="family", dispute_subtype=None)
+
+    verdict = validate(other, directory(), lanes.may_send, NOW)
+
+    assert verdict.referral is not None
+    assert "type_detail_unknown" in {w.code for w in verdict.warnings}
 
 
 def test_a_running_referral_keeps_the_version_of_its_day() -> None:
