@@ -109,6 +109,7 @@ async def leave(command: Command, uow: UnitOfWork) -> dict[str, Any]:
         ref=ref if isinstance(ref, str) else None,
         left_at=_instant(data, "left_at"),
         told_by="organisation",
+        way="stream",
     )
     stream = await uow.lock_case(case_id)
     return {"case_id": case_id, "case_number": stream.case_number}

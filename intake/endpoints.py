@@ -545,6 +545,7 @@ async def depart(
             left_at=body.left_at,
             told_by="organisation",
             mandate_id=mandate_id,
+            way=body.way,
         ),
         response,
     )
@@ -598,7 +599,12 @@ async def depart_as_party(party: Follower, uow: Unit, response: Response) -> Any
     themselves(party)
     return _departed(
         await handlers.leave_case(
-            party.case_id, uow, party_id=party.party_id, left_at=None, told_by="party"
+            party.case_id,
+            uow,
+            party_id=party.party_id,
+            left_at=None,
+            told_by="party",
+            way="receipt",
         ),
         response,
     )

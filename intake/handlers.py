@@ -411,12 +411,14 @@ async def leave_case(
     ref: str | None = None,
     left_at: datetime | None,
     told_by: str,
+    way: str,
     mandate_id: UUID | None = None,
 ) -> Departure:
     """Let a party leave; it cannot be refused, and a repeat answers the first result.
 
-    Emits ``PartyLeft``, and ``CaseClosed`` when nobody works on the case and a side is empty.
-    人民调解法 23. Raises ``Invalid`` when who tells it has no mandate of this party in force.
+    ``way``: how it said so; a note in the audit, no condition. Emits ``PartyLeft``, and
+    ``CaseClosed`` when nobody works on the case and a side is empty. 人民调解法 23. Raises
+    ``Invalid`` when who tells it has no mandate of this party in force.
     """
     await uow.lock_case(case_id)
     people = await repository.parties(uow, case_id)
@@ -457,7 +459,7 @@ async def leave_case(
         ),
         occurred_at=at,
     )
-    detail = mandates.mark(under)
+    detail = {**(mandates.mark(under) or {}), "way": way}
     uow.audit("party.left", case_id=case_id, subject=str(party["party_id"]), detail=detail)
     await close_if_a_side_left(case_id, at, uow)
     return Departure(case_id, party["party_id"], at, told_by, uow.now, False, mandate_id)

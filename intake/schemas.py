@@ -365,11 +365,15 @@ class ReopeningBody(Body):
 
 
 class DepartureBody(Body):
-    """Which party leaves, and when it said so (now, when left out)."""
+    """Which party leaves, when it said so (now, when left out), and how it told the organisation.
+
+    A reason is neither asked nor taken.
+    """
 
     party_id: UUID | None = None
     party_ref: str | None = Field(None, pattern=r"^p[1-9][0-9]{0,3}$")
     left_at: AwareDatetime | None = None
+    way: Literal["desk", "phone", "letter", "message"] = "desk"
 
 
 class DepartureView(BaseModel):

@@ -95,7 +95,14 @@ async def _own_case(uow: UnitOfWork, case_id: UUID, party: Any, at: datetime) ->
         connection=caller.connection,
     )
     await repository.split(uow, party["party_id"], case_id, done.case_id)
-    await leave_case(case_id, uow, party_id=party["party_id"], left_at=at, told_by="organisation")
+    await leave_case(
+        case_id,
+        uow,
+        party_id=party["party_id"],
+        left_at=at,
+        told_by="organisation",
+        way="objection",
+    )
 
 
 def own_document(document: dict[str, Any], ref: str, role: str) -> dict[str, Any]:

@@ -37,7 +37,7 @@ from services.events.mediation import (
 from services.ids import new_id
 from services.unit_of_work import UnitOfWork
 
-#: A party left: not an end code that a desk may choose, but what intake's fact means here.
+#: Why what was planned with a party that left is called off.
 PARTY_LEFT = "party_left"
 COURT_LANES = ("court_pre", "court_post", "court_exec")
 #: Outcomes that rest on a text which the parties signed.
@@ -345,11 +345,11 @@ async def finish(
 
     The same transaction ends the turn, last of all.
     """
-    code = lanes.END_CODES.get(outcome)
-    succeeded = code is not None and not code.failed
-    remedies = [r.code for r in lanes.remedies(row["lane"], outcome if code else "refused")]
-    reason = PARTY_LEFT if outcome == PARTY_LEFT else "mediation_ended"
-    await cancel_planned(row, reason, at, uow)
+    code = lanes.END_CODES[outcome]
+    succeeded, left = not code.failed, move == "leave"
+    # Who leaves takes no way from anybody: what a failure opens is open.
+    remedies = [r.code for r in lanes.remedies(row["lane"], "refused" if left else outcome)]
+    await cancel_planned(row, PARTY_LEFT if left else "mediation_ended", at, uow)
     row = await change(
         uow.db,
         "mediation",
@@ -509,13 +509,14 @@ async def party_left(
     if await repository.known(uow.db, case_id) is None:
         return
     case = await repository.case_copy(uow.db, case_id)
-    over = _side_is_empty(case, role)
+    over, outcome = _side_is_empty(case, role), rules.outcome_of_leaving(role)
     for row in await repository.mediations_of(uow.db, case_id, episode):
         if row["state"] != "open":
-            await _undo_later_agreement(row, left_at, uow, bound=None if over else party_id)
+            bound = None if over else party_id
+            await _undo_later_agreement(row, outcome, left_at, uow, bound=bound)
         elif over:
             await agreements.void_drafts(uow.db, row["mediation_id"])
-            await finish(row, PARTY_LEFT, "leave", left_at, uow)
+            await finish(row, outcome, "leave", left_at, uow)
         else:
             await _go_on_without(row, party_id, PARTY_LEFT, left_at, uow)
     if not over:
@@ -527,7 +528,7 @@ async def party_left(
         episode,
     )
     if turn is not None:
-        await _end_before_it_began(turn, left_at, uow)
+        await _end_before_it_began(turn, outcome, left_at, uow)
 
 
 async def _go_on_without(
@@ -540,7 +541,7 @@ async def _go_on_without(
     await change(uow.db, "mediation", "mediation_id", row["mediation_id"], {})
 
 
-async def _end_before_it_began(turn: Row, at: datetime, uow: UnitOfWork) -> None:
+async def _end_before_it_began(turn: Row, outcome: str, at: datetime, uow: UnitOfWork) -> None:
     """A party left while the case was only offered: a mediation that never began is over too."""
     mediation_id = new_id()
     turn = await change(
@@ -551,11 +552,11 @@ async def _end_before_it_began(turn: Row, at: datetime, uow: UnitOfWork) -> None
         {"mediation_id": mediation_id},
     )
     row = await repository.open_mediation(uow.db, mediation_id, turn, at)
-    await finish(row, PARTY_LEFT, "leave", at, uow)
+    await finish(row, outcome, "leave", at, uow)
 
 
 async def _undo_later_agreement(
-    row: Row, left_at: datetime, uow: UnitOfWork, *, bound: UUID | None
+    row: Row, outcome: str, left_at: datetime, uow: UnitOfWork, *, bound: UUID | None
 ) -> None:
     """``bound``: only an agreement that binds this party falls; whatever it binds when left out."""
     agreement = await agreements.current(uow.db, row["mediation_id"])
@@ -581,7 +582,7 @@ async def _undo_later_agreement(
         row["mediation_id"],
         {
             "state": "ended",
-            "outcome": PARTY_LEFT,
+            "outcome": outcome,
             "succeeded": False,
             "remedies": [r.code for r in lanes.remedies(row["lane"], "refused")],
             "remedies_told": False,
@@ -590,7 +591,7 @@ async def _undo_later_agreement(
     )
     kept = await repository.hand_over(uow.db, row["mediation_id"])
     emit_ended(row, left_at, kept["sha256"] if kept else "", uow)
-    await _end_its_turn(row, "end", "failed", PARTY_LEFT, left_at, uow)
+    await _end_its_turn(row, "end", "failed", outcome, left_at, uow)
 
 
 async def recall(assignment: Row, at: datetime, uow: UnitOfWork) -> None:

@@ -37,6 +37,14 @@ def side_is_empty(
     return not any(r == role and party_id not in missing for party_id, r in parties)
 
 
+def outcome_of_leaving(role: str) -> str:
+    """How a mediation ended that a party left: the end code says who (人民调解法 23; L-20).
+
+    The applicant withdraws; anybody else refuses to go on.
+    """
+    return "withdrawn" if role == "applicant" else "refused"
+
+
 def may_take_part(
     parties: Iterable[UUID], departed: Collection[UUID], declined: Collection[UUID]
 ) -> Refusal | None:

@@ -264,7 +264,7 @@ def _intake_states(turn: Any) -> tuple[str, ...]:
 def _mediations(life: Life, rows: Rows) -> Iterator[Difference]:
     for row in rows["mediation"]:
         id_ = str(row["mediation_id"])
-        outcome, succeeded = life.outcomes.get(id_, (None, None))
+        outcome, succeeded = life.outcomes.get(id_, _unsaid(life, row))
         if (row["outcome"], row["succeeded"]) != (outcome, succeeded):
             yield "mediation", f"mediation {id_} is {row['outcome']!r}, its events say {outcome!r}"
         mediator = str(row["mediator_id"]) if row["mediator_id"] else None
@@ -272,6 +272,12 @@ def _mediations(life: Life, rows: Rows) -> Iterator[Difference]:
             yield "mediation", f"mediation {id_} has another mediator than was appointed by event"
     for id_ in life.outcomes.keys() - {str(row["mediation_id"]) for row in rows["mediation"]}:
         yield "mediation", f"mediation {id_} ended by an event and has no row"
+
+
+def _unsaid(life: Life, row: Any) -> tuple[str | None, bool | None]:
+    """What a mediation is that told no ending: open, or taken back with its turn."""
+    turn = life.turns.get(str(row["assignment_id"]))
+    return ("recalled", False) if turn is not None and turn.end == "recalled" else (None, None)
 
 
 def _things(

@@ -380,13 +380,36 @@ async def test_nobody_leaves_in_the_future_or_as_somebody_else(intake: Intake) -
     assert [a.status_code for a in (future, stranger, nobody, other)] == [422, 422, 422, 404]
 
 
-async def test_a_side_that_is_empty_closes_a_case_nobody_has_a_turn_at(intake: Intake) -> None:
+@pytest.mark.parametrize(("ref", "outcome"), [("p1", "withdrawn"), ("p2", "refused")])
+@pytest.mark.parametrize("way", ["receipt", "desk", "phone", "letter", "agency"])
+async def test_one_call_to_leave_by_any_way_closes_the_case_and_states_who_left(
+    intake: Intake, way: str, ref: str, outcome: str
+) -> None:
+    """Checklist 1.17: one call, no reason; nobody has a turn, and a side is empty."""
     done, _ = await a_case(intake)
+    receipt = done["receipts"][int(ref[1]) - 1]
+    path = f"/v1/cases/{done['case_id']}/departures"
 
-    await intake.post(f"/v1/cases/{done['case_id']}/departures", {"party_ref": "p1"})
+    if way == "receipt":
+        answer = await intake.http.post(
+            f"/v1/receipts/{receipt['number']}/tokens", json={"secret": receipt["secret"]}
+        )
+        head = bearer(answer.json()["access_token"])
+        left = await intake.http.post("/v1/party/departures", headers=head)
+    elif way == "agency":
+        left = await intake.post(path, {"party_id": receipt["party_id"]})
+    else:
+        left = await intake.post(path, {"party_ref": ref, "way": way})
 
+    assert left.status_code == 201
     shown = await read(intake, done)
-    assert (shown["state"], shown["outcome"]) == ("closed", "withdrawn")
+    assert (shown["state"], shown["outcome"]) == ("closed", outcome)
+    said = [e for e in await intake.events(done["case_id"]) if "party.left" in e["type"]]
+    assert [e["role"] for e in said] == ["applicant" if ref == "p1" else "respondent"]
+    note = await intake.runtime.pool.fetchval(
+        "SELECT detail->>'way' FROM audit_entry WHERE action = 'party.left'"
+    )
+    assert note == ("desk" if way == "agency" else way)
 
 
 async def test_a_side_that_left_during_a_recall_closes_the_case_when_the_turn_has_ended(

@@ -191,7 +191,7 @@ class TestOnADatabase:
         await world.leave(case, world.now)
 
         assert (await world.types(case))[-2:] == ["mediation.ended", "assignment.ended"]
-        assert (await world.ok("GET", path(case)))["outcome"] == "party_left"
+        assert (await world.ok("GET", path(case)))["outcome"] == "withdrawn"
 
     async def test_an_offer_stays_open_while_both_sides_have_somebody(self, world: World) -> None:
         leaver, others = another("applicant")

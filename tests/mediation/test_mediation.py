@@ -286,7 +286,7 @@ async def test_leaving_ends_everything_in_one_transaction(world: World) -> None:
         "assignment.ended",
     ]
     view = await world.ok("GET", path(case))
-    assert (view["state"], view["outcome"], view["agreement"]) == ("ended", "party_left", None)
+    assert (view["state"], view["outcome"], view["agreement"]) == ("ended", "withdrawn", None)
     state = (await world.ok("GET", f"/v1/sessions/{session['session_id']}"))["state"]
     assert state == "cancelled"
 
@@ -297,9 +297,25 @@ async def test_leaving_before_acceptance_ends_the_offer(world: World) -> None:
     await world.leave(case, world.now)
 
     [(first, told), (type_, data)] = await world.emitted(case)
-    assert (first, told["outcome"]) == ("mediation.ended", "party_left")
-    assert (type_, data["end"], data["outcome"]) == ("assignment.ended", "failed", "party_left")
+    assert (first, told["outcome"]) == ("mediation.ended", "withdrawn")
+    assert (type_, data["end"], data["outcome"]) == ("assignment.ended", "failed", "withdrawn")
     assert len(told["handover_sha256"]) == 64
+
+
+@pytest.mark.parametrize(
+    ("role", "outcome"), [("applicant", "withdrawn"), ("respondent", "refused")]
+)
+async def test_the_outcome_states_who_left(world: World, role: str, outcome: str) -> None:
+    """Checklist 1.17: in the mediation, in the end of the turn, with every way that stays open."""
+    case = await world.appointed()
+    leaver = case.applicant if role == "applicant" else case.respondent
+
+    await world.leave(case, world.now, leaver, role)
+
+    (ended, turn) = [data for _, data in (await world.emitted(case))[-2:]]
+    assert (ended["outcome"], ended["succeeded"]) == (outcome, False)
+    assert (turn["end"], turn["outcome"]) == ("failed", outcome)
+    assert "sue" in ended["remedies"]
 
 
 @pytest.mark.parametrize(("seconds", "stands"), [(-1, False), (0, True), (1, True)])

@@ -386,8 +386,8 @@ class Plain:
         self._finish(outcome)
         return True
 
-    def _finish(self, outcome: str) -> None:
-        self._call_off("party_left" if outcome == "party_left" else "mediation_ended")
+    def _finish(self, outcome: str, *, left: bool = False) -> None:
+        self._call_off("party_left" if left else "mediation_ended")
         self.state, self.outcome = "ended", outcome
         self.told.append(("mediation.ended", outcome))
         self._turn_over("failed", outcome)
@@ -395,6 +395,7 @@ class Plain:
     def leave(self, party: str, at: int) -> None:
         self.gone.add(party)
         empty = self._side_is_empty(party)
+        outcome = "withdrawn" if SIDES[party] == "applicant" else "refused"
         agreement = self.agreement
         if self.state == "agreed":
             if agreement and agreement.at > at and (empty or party in agreement.parties):
@@ -402,16 +403,16 @@ class Plain:
                 for owed in self.obligations:
                     owed.state = "superseded"
                 self.told.append(("obligation.changed", None))
-                self.state, self.outcome = "ended", "party_left"
-                self.told.append(("mediation.ended", "party_left"))
-                self._turn_over("failed", "party_left")
+                self.state, self.outcome = "ended", outcome
+                self.told.append(("mediation.ended", outcome))
+                self._turn_over("failed", outcome)
         elif self.state == "open" and empty:
             self._drafts_fall()
-            self._finish("party_left")
+            self._finish(outcome, left=True)
         elif self.state == "open":
             self._go_on_without(party, "party_left")
         elif self.turn[0] == "offered" and empty:
-            self._finish("party_left")
+            self._finish(outcome, left=True)
 
     def change_lane(self, lane: str) -> None:
         self.lane = lane

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from services.verify.folds import _routing_states
+from services.verify.folds import _mediations, _routing_states, _withdrawals
 from services.verify.life import Life, Said, live
 
 COURT, FIRST, SECOND = "330681-CT-0001", "330681-CM-0007", "330681-CE-0001"
@@ -94,6 +94,47 @@ def test_a_recall_of_an_agreed_turn_changes_neither_holder_nor_turn() -> None:
         True,
         ("accepted",),
     )
+
+
+@pytest.mark.parametrize(("end", "faults"), [("recalled", 0), ("failed", 1)])
+def test_only_a_mediation_whose_turn_was_taken_back_ends_without_telling_how(
+    end: str, faults: int
+) -> None:
+    """Checklist 1.17, 1.32: what is taken back has no outcome; else somebody left or ended it."""
+    life = Story().offered("a", 1, FIRST).accepted("a", FIRST).ended("a", end).life()
+    row = {"mediation_id": "m", "assignment_id": "a", "mediator_id": None}
+
+    found = _mediations(life, {"mediation": [{**row, "outcome": end, "succeeded": False}]})
+
+    assert len(list(found)) == faults
+
+
+@pytest.mark.parametrize(
+    ("results", "states", "right"),
+    [
+        ([], ("waiting", "over"), True),
+        (["goes_on"], ("goes_on",), True),
+        (["ends"], ("ended",), True),
+        (["ends", "goes_on"], ("goes_on",), True),
+        (["goes_on", "ends"], ("ended",), False),
+    ],
+)
+def test_a_withdrawal_is_settled_by_a_word_by_time_or_by_an_agreement(
+    results: list[str], states: tuple[str, ...], right: bool
+) -> None:
+    """Checklist 1.32."""
+    story = Story().says(
+        "intake", "referral.withdrawn", referral_id="r", withdrawal_id="w", ask_by="x"
+    )
+    for result in results:
+        story.says("intake", "withdrawal.settled", withdrawal_id="w", result=result)
+
+    life = story.life()
+
+    for state in states:
+        row = {"withdrawal_id": "w", "state": state}
+        assert list(_withdrawals(life, {"withdrawal": [row]})) == []
+    assert (life.faults == []) is right
 
 
 def test_an_acceptance_while_another_holds_is_a_fault() -> None:
