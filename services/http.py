@@ -138,7 +138,7 @@ async def _caller(
         await _within_rate(runtime, str(claims["sub"]))
         request.state.within_rate = True
     entry = runtime.directory.organisation(organisation) if organisation else None
-    return Caller(
+    caller = Caller(
         client_id=str(claims["sub"]),
         connection=connection,
         organisation=organisation,
@@ -148,6 +148,8 @@ async def _caller(
         acted_by=acted_by,
         claims=claims,
     )
+    request.state.caller = caller
+    return caller
 
 
 def requires(*scopes: str) -> Any:
@@ -184,7 +186,8 @@ async def _who(request: Request) -> tuple[Actor, Caller | None, str]:
     claims, use = await runtime_of(request).tokens.claims(token)
     if use == "party-token":
         return Actor(f"party:{claims.get('party_id')}"), None, ""
-    caller = await _caller(
+    # Most endpoints have asked already, with the scopes that they need.
+    caller: Caller = getattr(request.state, "caller", None) or await _caller(
         request,
         SecurityScopes(),
         None,
