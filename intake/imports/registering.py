@@ -15,7 +15,7 @@ import orjson
 
 from intake.handlers import Prepared, audit_submitted, told
 from services.clock import wire
-from services.events.envelope import payload
+from services.events.envelope import Event
 from services.events.intake import CaseRegistered, ReferralReceived
 from services.unit_of_work import UnitOfWork
 
@@ -149,9 +149,7 @@ def filed(made: Prepared, connection: str) -> Filed:
         facts.occurred_until,
         facts.request_made_at,
     )
-    # Its instant of registering is not known yet: it is left out again.
-    received, registered = (payload(each) for each in told(made, None, connection, _NEVER))
-    del registered["registered_at"]
+    received, registered = told(made, None, connection, _NEVER)
     return Filed(
         made.referral_id,
         made.case_id,
@@ -170,12 +168,12 @@ def filed(made: Prepared, connection: str) -> Filed:
 
 
 _NEVER: Final = datetime.max.replace(tzinfo=UTC)
+_LATER: Final = {"case_id", "case_number", "registered_at"}
 
 
-def _open(body: dict[str, Any]) -> bytes:
-    """The members of a payload but for the case's id and number."""
-    del body["case_id"]
-    return orjson.dumps(body)[1:-1]
+def _open(event: Event) -> bytes:
+    """The members of its payload, but for the case and the instant of registering."""
+    return event.model_dump_json(exclude_none=True, exclude=_LATER).encode()[1:-1]
 
 
 async def register_many(
