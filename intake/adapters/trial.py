@@ -98,8 +98,15 @@ class Trial:
 
     def examine(self, row: Row) -> Examined:
         """What this row by itself becomes: converted, and checked as POST checks it."""
+        return self.check(row, self.convert(row))
+
+    def convert(self, row: Row) -> Converted:
+        """The row by the layout."""
         today = self.now.astimezone(SHANGHAI).date()
-        converted = convert(row, self.plan, self.directory, today)
+        return convert(row, self.plan, self.directory, today)
+
+    def check(self, row: Row, converted: Converted) -> Examined:
+        """A converted row, checked as POST checks it."""
         reasons, verdict = list(converted.findings), None
         if converted.document is not None:
             verdict = validate(converted.document, self.known, lanes.may_send, self.now)

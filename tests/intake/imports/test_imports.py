@@ -9,7 +9,6 @@ import asyncpg
 import pytest
 
 from intake.adapters.rows import Row
-from intake.adapters.trial import Trial
 from intake.imports.files import PART_BYTES
 from intake.imports.judging import Judge, Judged, Task
 from intake.imports.pool import Here
@@ -408,10 +407,10 @@ async def test_own_layouts_are_checked_whole_versioned_and_go_before_shipped_one
 class _Stumbling(Judge):
     """Judges that fail on one row, as a fault of ours would."""
 
-    def one(self, task: Task, trial: Trial, row: Row) -> Judged:
-        if row.number == 2:
+    def check(self, going: Any) -> None:
+        if going.row.number == 2:
             raise KeyError("362330198205050090")
-        return super().one(task, trial, row)
+        super().check(going)
 
 
 class _Never(Here):
