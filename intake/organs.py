@@ -58,3 +58,13 @@ def of_kind(kind: str) -> Test:
 def with_role(role: str) -> Test:
     """An organisation with the role for its place."""
     return lambda entry: role in (entry.get("roles") or ())
+
+
+def at_work(wanted: Test, today: str) -> Test:
+    """The same, of those that are at work on the day and have no successor."""
+    return lambda entry: (
+        wanted(entry)
+        and entry.get("active", True)
+        and not entry.get("successor")
+        and (entry.get("valid_from") or "") <= today <= (entry.get("valid_to") or "9999")
+    )

@@ -173,3 +173,10 @@ async def prove_receivers(
         at,
         kind,
     )
+
+
+async def release(uow: UnitOfWork, subject_id: UUID) -> None:
+    """There is nothing to tell any more: open notices about the subject are owed no longer."""
+    await uow.db.execute(
+        "UPDATE notice SET state = 'not_owed' WHERE subject_id = $1 AND state = 'task'", subject_id
+    )

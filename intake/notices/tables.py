@@ -27,11 +27,12 @@ notice: Final = sa.Table(
     instant("proved_at", nullable=True),
     instant("recorded_at", default_now=True),
     sa.CheckConstraint(
-        "subject_kind IN ('matter', 'refusal', 'turn', 'withdrawal')", name="subject_kind"
+        "subject_kind IN ('matter', 'refusal', 'turn', 'withdrawal', 'alert')",
+        name="subject_kind",
     ),
     sa.CheckConstraint(
         "about IN ('received', 'transferred', 'answered', 'refused', 'reviewed', 'offered',"
-        " 'withdrawn')",
+        " 'withdrawn', 'report_civil_affairs', 'report_education')",
         name="about",
     ),
     sa.CheckConstraint(

@@ -9,10 +9,15 @@ from intake import repository as cases
 from intake.keys import Keys, keys_of
 from intake.messages import fault
 from intake.model import NO_JOINT_SESSIONS
+from intake.notices import repository as notices
+from intake.notices.repository import Owed
+from intake.organs import at_work, nearest, with_role
 from intake.referral_document import opened as opened_document
 from intake.safety import repository, rules
 from intake.vault import Erased
+from services.calendar import add, day_of, shipped
 from services.errors import CaseClosedProblem, Conflict, Gone, Invalid, NotFound
+from services.events import lanes
 from services.events.intake import (
     AlertRaised,
     AlertWithdrawn,
@@ -216,17 +221,21 @@ async def alert(
     ground: str,
     raised_by: str,
     at: datetime,
+    *,
+    asks: str | None = None,
 ) -> None:
     """Have the police asked at once, without waiting for acceptance (人民调解法 25: R-13, N-06-08).
 
-    Emits ``AlertRaised``, unless one of the kind is open or the police themselves are told.
+    Or the organ ``asks``. Emits ``AlertRaised``, unless one of the kind is open or whoever would be
+    asked knows it: the police, or that organ, raise it themselves. What the kind tells besides the
+    police is told by alerts of its own, or by hand.
     """
     id_ = new_id()
     sealed = keys.vault.seal(
         ALERT, id_, {"ground": {"ground": ground, "law": rules.law_of(ground)}}
     )
     entry = uow.runtime.directory.organisation(raised_by) or {}
-    told = entry.get("kind") == "police"
+    told = raised_by == asks if asks else entry.get("kind") == "police"
     added = await repository.add_alert(
         uow,
         {
@@ -254,12 +263,34 @@ async def alert(
             AlertRaised(
                 case_id=case_id,
                 alert_id=id_,
+                asks=asks,
                 raised_by=raised_by,
                 legal_basis=rules.data()["travels_as"],
                 raised_at=uow.now,
             ),
             occurred_at=at,
         )
+    for other, role in rules.also_told(kind):
+        organ = await _organ(uow, case_id, role)
+        if organ is not None:
+            await alert(uow, keys, case_id, party_id, other, ground, raised_by, at, asks=organ)
+        else:
+            await _by_hand(uow, id_, other, raised_by, at)
+
+
+async def _organ(uow: UnitOfWork, case_id: UUID, role: str) -> str | None:
+    """The organ with the role nearest to the place of the case, if the directory has one."""
+    place = await repository.place_of(uow, case_id)
+    wanted = at_work(with_role(role), day_of(uow.now).isoformat())
+    return nearest(uow.runtime.directory, place, wanted)
+
+
+async def _by_hand(uow: UnitOfWork, alert_id: UUID, kind: str, teller: str, at: datetime) -> None:
+    """No machine reaches the organ: whoever raised it tells it, and says how and when."""
+    length, law = lanes.site("alert"), rules.data()["alerts"][kind]["source"]
+    due_at = add(at, length.n, length.unit, shipped()).due_at
+    owed = Owed("receiver", kind, teller, law, due_at=due_at)
+    await notices.add(uow, "alert", alert_id, [owed])
 
 
 async def alert_registered(
@@ -307,6 +338,7 @@ async def dismiss(uow: UnitOfWork, row: Any, ground: str) -> bool:
     if fresh["proposed_by"] == acted_by:
         raise Invalid(errors=[fault("#header/Acted-By", "second_person_required")])
     await repository.dismiss(uow, row["alert_id"], acted_by)
+    await notices.release(uow, row["alert_id"])
     uow.emit(
         AlertWithdrawn(
             case_id=row["case_id"],

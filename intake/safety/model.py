@@ -8,7 +8,7 @@ Consequence = Literal["no_joint_session", "hidden_address", "neutral_messages", 
 CONSEQUENCES: Final[tuple[Consequence, ...]] = (
     "no_joint_session", "hidden_address", "neutral_messages", "safe_channel",
 )  # fmt: skip
-AlertKind = Literal["threat", "report_duty"]
+AlertKind = Literal["threat", "report_duty", "report_civil_affairs", "report_education"]
 
 
 @dataclass(frozen=True)

@@ -93,6 +93,12 @@ async def add_alert(uow: UnitOfWork, row: dict[str, Any]) -> bool:
     return bool(status.endswith(" 1"))
 
 
+async def place_of(uow: UnitOfWork, case_id: UUID) -> str:
+    """Where the dispute is."""
+    place: str = await uow.db.fetchval("SELECT place FROM case_file WHERE case_id = $1", case_id)
+    return place
+
+
 async def alert(uow: UnitOfWork, alert_id: UUID) -> Row | None:
     """One alert."""
     return await uow.db.fetchrow("SELECT * FROM alert WHERE alert_id = $1", alert_id)

@@ -66,6 +66,12 @@ def alerts_of_concerns(concerns: Iterable[str]) -> tuple[tuple[str, str], ...]:
     return tuple(found.items())
 
 
+def also_told(kind: str) -> tuple[tuple[str, str], ...]:
+    """What an alert tells besides the police (N-07, N-08): (kind, role in the directory)."""
+    alerts = data()["alerts"]
+    return tuple((other, alerts[other]["role"]) for other in alerts[kind].get("also", ()))
+
+
 def law_of(ground: str) -> str:
     """The citation behind a question or a concern."""
     questions = {q["code"]: q["source"] for f in data()["forms"] for q in f["questions"]}

@@ -63,7 +63,10 @@ alert = sa.Table(
     instant("settled_at", nullable=True),
     instant("occurred_at"),
     instant("recorded_at", default_now=True),
-    sa.CheckConstraint("kind IN ('threat', 'report_duty')", name="kind"),
+    sa.CheckConstraint(
+        "kind IN ('threat', 'report_duty', 'report_civil_affairs', 'report_education')",
+        name="kind",
+    ),
     sa.CheckConstraint("state IN ('raised', 'asked', 'answered', 'dismissed')", name="state"),
     sa.CheckConstraint(
         "state <> 'dismissed' OR (proposed_by IS NOT NULL AND dismissed_by <> proposed_by)",

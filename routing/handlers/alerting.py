@@ -1,4 +1,4 @@
-"""The police of the place are asked at once when somebody may come to harm."""
+"""The police of the place, or another organ, are asked at once when somebody may be harmed."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
@@ -40,14 +40,15 @@ def police_of(
 async def raise_alert(uow: UnitOfWork, alert: AlertRaised) -> None:
     """Ask the police, whoever has a turn and whether or not anybody accepted (人民调解法 25).
 
-    Emits ``ParticipantJoined``, ``LinkageRequested`` and a clock. Where the directory has no police
-    for the place nobody can be asked: intake's doctor tells it.
+    Or the organ that the alert names (反家庭暴力法 14, 未成年人保护法 11: N-07, N-08). Emits
+    ``ParticipantJoined``, ``LinkageRequested`` and a clock. Where the directory has no police for
+    the place nobody can be asked: intake's doctor tells it.
     """
     await uow.lock_case(alert.case_id)
     case = await repository.case_of(uow.db, alert.case_id)
     if case is None or case["state"] == "closed":
         return
-    asked = police_of(
+    asked = alert.asks or police_of(
         uow.runtime.directory.all("organisation").values(),
         chain_of(uow.runtime, case["place"]),
         but=alert.raised_by,

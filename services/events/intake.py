@@ -229,13 +229,17 @@ class HandlingConstraintsChanged(Event):
     "liandiao.alert.raised.v1",
     owner=OWNER,
     audience=("handler",),
-    emitted_when="somebody may come to harm: the police are to be asked at once",
+    emitted_when="somebody may come to harm: the police, or the organ named, are asked at once",
     source="人民调解法 25; design.md 1 linkage",
 )
 class AlertRaised(Event):
-    """Routing asks the police of the place; what was said is read at intake, for a purpose."""
+    """Routing asks the police of the place; what was said is read at intake, for a purpose.
+
+    ``asks`` names another organ that is told besides the police, each by an alert of its own.
+    """
 
     alert_id: UUID
+    asks: Code | None = None
     raised_by: Code
     legal_basis: Citation
     raised_at: Instant

@@ -69,6 +69,23 @@ async def test_the_police_are_linked_without_anybody_having_accepted(world: Worl
 
 
 @pytest.mark.postgres
+async def test_an_organ_that_the_alert_names_is_asked_beside_the_police(world: World) -> None:
+    """Checklist 1.12 (N-07, N-08): an alert of its own each, answered apart."""
+    case = await world.registered()
+    police = an_alert(case)
+    organ = an_alert(case).model_copy(update={"asks": "330681-DP-0005"})
+
+    await world.hear(case, "intake", police)
+    await world.hear(case, "intake", organ)
+
+    told = [t for t in await world.told(case) if t["name"] == "linkage.requested"]
+    assert [(t["asked"], t["alert_id"]) for t in told] == [
+        (DISTRICT, str(police.alert_id)),
+        ("330681-DP-0005", str(organ.alert_id)),
+    ]
+
+
+@pytest.mark.postgres
 async def test_a_withdrawn_alert_takes_the_request_back(world: World) -> None:
     case = await world.registered()
     alert = an_alert(case)

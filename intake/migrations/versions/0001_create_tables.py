@@ -331,13 +331,13 @@ def upgrade() -> None:
             name=op.f("ck_notice_case_id"),
         ),
         sa.CheckConstraint(
-            "about IN ('received', 'transferred', 'answered', 'refused', 'reviewed', 'offered', 'withdrawn')",
+            "about IN ('received', 'transferred', 'answered', 'refused', 'reviewed', 'offered', 'withdrawn', 'report_civil_affairs', 'report_education')",
             name=op.f("ck_notice_about"),
         ),
         sa.CheckConstraint("recipient IN ('party', 'receiver')", name=op.f("ck_notice_recipient")),
         sa.CheckConstraint("state IN ('task', 'proved', 'not_owed')", name=op.f("ck_notice_state")),
         sa.CheckConstraint(
-            "subject_kind IN ('matter', 'refusal', 'turn', 'withdrawal')",
+            "subject_kind IN ('matter', 'refusal', 'turn', 'withdrawal', 'alert')",
             name=op.f("ck_notice_subject_kind"),
         ),
         sa.PrimaryKeyConstraint("notice_id", name=op.f("pk_notice")),
@@ -1541,7 +1541,10 @@ def upgrade() -> None:
             server_default=sa.text("now()"),
             nullable=False,
         ),
-        sa.CheckConstraint("kind IN ('threat', 'report_duty')", name=op.f("ck_alert_kind")),
+        sa.CheckConstraint(
+            "kind IN ('threat', 'report_duty', 'report_civil_affairs', 'report_education')",
+            name=op.f("ck_alert_kind"),
+        ),
         sa.CheckConstraint(
             "state <> 'dismissed' OR (proposed_by IS NOT NULL AND dismissed_by <> proposed_by)",
             name=op.f("ck_alert_two_people"),

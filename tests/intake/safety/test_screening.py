@@ -307,6 +307,84 @@ async def test_a_child_in_danger_is_reported_and_one_person_cannot_dismiss_it(
     assert (await dismiss("s-3")).status_code == 409
 
 
+async def test_civil_affairs_and_education_are_told_by_hand_where_no_machine_reaches_them(
+    intake: Intake,
+) -> None:
+    """Checklist 1.12: a task with proof for whoever raised it (N-07, N-08)."""
+    case = await intake.registered()
+    await screened(intake, case["case_id"], dependant_in_danger="yes")
+    await screened(intake, case["case_id"], dependant_in_danger="yes")  # again: nothing new
+    (raised,) = await events(intake, case["case_id"], "alert.raised")
+    desk = ("matter:read", "matter:write")
+
+    tasks = (await intake.get("/v1/notices", COURT, *desk)).json()["items"]
+
+    assert {(t["about"], t["subject_id"]) for t in tasks} == {
+        ("report_civil_affairs", raised["alert_id"]),
+        ("report_education", raised["alert_id"]),
+    }
+    assert all("未成年人保护法 11" in t["citation"] and t["due_at"] for t in tasks)
+    assert (await intake.get("/v1/notices", POLICE, *desk)).json()["items"] == []
+    proved = await intake.http.post(
+        f"/v1/notices/{tasks[0]['notice_id']}/proofs",
+        json={"means": "phone"},
+        headers=bearer(token(COURT, *desk)),
+    )
+    assert (proved.json()["state"], proved.json()["means"]) == ("proved", "phone")
+    for staff in ("s-1", "s-2"):
+        path = f"/v1/alerts/{raised['alert_id']}/dismissals"
+        body = {"ground": "mistaken_answer"}
+        await post(intake, path, body, COURT, **{"Acted-By": staff})
+    assert (await intake.get("/v1/notices", COURT, *desk)).json()["items"] == []
+
+
+@pytest.fixture
+def civil_affairs(intake: Intake) -> str:
+    """The directory has an organ of civil affairs for the county."""
+    code = "330681-DP-0021"
+    organ = {"code": code, "kind": "department", "roles": ["civil_affairs"]}
+    where = {"place": "330681000000", "parent": None, "active": True}
+    intake.runtime.directory.put(f"organisation:{code}", 1, {**organ, **where})
+    return code
+
+
+async def test_civil_affairs_are_asked_by_machine_where_the_directory_has_them(
+    intake: Intake, civil_affairs: str
+) -> None:
+    """Checklist 1.12: an alert of its own, beside that of the police; education stays by hand."""
+    case = await intake.registered()
+
+    await screened(intake, case["case_id"], dependant_in_danger="yes")
+
+    raised = await events(intake, case["case_id"], "alert.raised")
+    assert [alert.get("asks") for alert in raised] == [None, civil_affairs]
+    assert "civil_affairs" not in json.dumps(raised)
+    desk = ("matter:read", "matter:write")
+    tasks = (await intake.get("/v1/notices", COURT, *desk)).json()["items"]
+    assert [t["about"] for t in tasks] == ["report_education"]
+    path = f"/v1/alerts/{raised[1]['alert_id']}?purpose=handling"
+    opened = (await intake.get(path, COURT, "party:read")).json()
+    assert (opened["kind"], opened["what_to_do_zh"][:4]) == ("report_civil_affairs", "强制报告")
+    assert (await intake.get(path, civil_affairs, "party:read")).status_code == 404  # not asked yet
+
+
+async def test_who_must_be_told_and_raises_it_itself_is_not_asked(
+    intake: Intake, civil_affairs: str
+) -> None:
+    """Checklist 1.12: as for the police themselves."""
+    organ = intake.runtime.directory.organisation(civil_affairs) or {}
+    court = intake.runtime.directory.organisation(COURT) or {}
+    intake.runtime.directory.put(f"organisation:{civil_affairs}", 2, {**organ, "active": False})
+    intake.runtime.directory.put(f"organisation:{COURT}", 2, {**court, "roles": ["civil_affairs"]})
+    case = await intake.registered()
+
+    await screened(intake, case["case_id"], dependant_in_danger="yes")
+
+    assert len(await events(intake, case["case_id"], "alert.raised")) == 1
+    states = {a["asked"]: a["state"] for a in await alerts(intake, case["case_id"])}
+    assert states == {None: "raised", COURT: "answered"}
+
+
 async def test_a_threat_that_the_sender_names_alerts_with_the_registration(intake: Intake) -> None:
     """checklist 1.12: without waiting for acceptance (R-13)."""
     concern = {"kind": "threat_of_violence", "reported_by": "party"}
