@@ -1,9 +1,10 @@
 """All SQL of the doors."""
 
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
+from intake.vault import Sealed
 from services.unit_of_work import UnitOfWork
 
 Row = Any
@@ -109,6 +110,35 @@ async def revoke(uow: UnitOfWork, mandate_id: UUID, *, at: datetime, told_by: st
         mandate_id,
         at,
         told_by,
+    )
+
+
+_TEXTS: Final = {
+    "supplement": ("supplement_id", "text"),
+    "counter_entry": ("referral_id", "reason"),
+}
+
+
+async def texts(uow: UnitOfWork, table: str, case_id: UUID) -> list[Row]:
+    """The sealed texts of a case that stand: supplements, or why entries came late."""
+    id_, member = _TEXTS[table]
+    rows: list[Row] = await uow.db.fetch(
+        f"""SELECT {id_} AS id, kek_id, wrapped_key, {member} AS sealed FROM {table}
+            WHERE case_id = $1 AND {member} IS NOT NULL AND wrapped_key <> '' FOR UPDATE""",
+        case_id,
+    )
+    return rows
+
+
+async def replace_text(uow: UnitOfWork, table: str, row_id: UUID, key: Sealed, text: bytes) -> None:
+    """The same text without some names, under another key."""
+    id_, member = _TEXTS[table]
+    await uow.db.execute(
+        f"UPDATE {table} SET {member} = $2, kek_id = $3, wrapped_key = $4 WHERE {id_} = $1",
+        row_id,
+        text,
+        key.kek_id,
+        key.wrapped_key,
     )
 
 

@@ -27,6 +27,7 @@ from services.directory import DirectoryCopy
 from services.errors import (
     Conflict,
     CursorInvalid,
+    Gone,
     IdempotencyInProgress,
     IdempotencyKeyReused,
     Malformed,
@@ -219,7 +220,7 @@ async def read_refusal_receipt(
     "/v1/refusals/{refusal_id}/reviews",
     status_code=201,
     response_model=RefusalView,
-    responses=problems(Conflict, IdempotencyInProgress, IdempotencyKeyReused, *_BODY),
+    responses=problems(Conflict, Gone, IdempotencyInProgress, IdempotencyKeyReused, *_BODY),
     summary="Uphold or overturn a refusal, as another desk",
 )
 async def review_refusal(

@@ -16,7 +16,7 @@ from intake.organs import nearest, with_role
 from intake.serials import serials_of
 from services.clock import SHANGHAI
 from services.directory import DirectoryCopy
-from services.errors import Conflict, FieldError, Invalid, NotFound, Refused
+from services.errors import Conflict, FieldError, Gone, Invalid, NotFound, Refused
 from services.ids import new_id
 from services.unit_of_work import UnitOfWork
 
@@ -155,13 +155,16 @@ async def review(
 ) -> Any:
     """Another desk upholds or overturns a refusal; overturned, the same content is taken.
 
-    The sender's own desk is no reviewer. Raises ``NotFound``, ``Conflict`` when it was reviewed.
+    The sender's own desk is no reviewer. Raises ``NotFound``, ``Conflict`` when it was reviewed,
+    ``Gone`` when its content was erased.
     """
     row = await repository.seen(uow, organisation, refusal_id, lock=True)
     if row is None or organisation not in row["reviewers"]:
         raise NotFound()
     if row["state"] != "standing":
         raise Conflict("the refusal was reviewed already")
+    if not row["wrapped_key"]:
+        raise Gone("what was sent has been erased. 所送内容已经删除。")
     at = occurred_at or uow.now
     if at > uow.now:
         error = FieldError("/occurred_at", "in_future", message("in_future"))

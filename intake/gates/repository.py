@@ -131,6 +131,28 @@ async def review(
     )
 
 
+async def shred(uow: UnitOfWork, case_id: UUID) -> list[bytes]:
+    """Empty what was refused under the numbers of a case; ground and receipt number stay.
+
+    Answers the wrapped keys that are to be destroyed.
+    """
+    rows = await uow.db.fetch(
+        """WITH old AS (
+             SELECT f.refusal_id, f.wrapped_key FROM refusal f JOIN referral r
+               USING (organisation, normal_reference)
+             WHERE r.case_id = $1 AND f.wrapped_key <> '' FOR UPDATE OF f
+           ), reasons AS (
+             UPDATE refusal_review v SET reason = '' FROM old WHERE v.refusal_id = old.refusal_id
+           ), gone AS (
+             UPDATE refusal f SET document = '', wrapped_key = '' FROM old
+             WHERE f.refusal_id = old.refusal_id
+           )
+           SELECT wrapped_key FROM old""",
+        case_id,
+    )
+    return [bytes(row["wrapped_key"]) for row in rows]
+
+
 async def by_number(db: Any, number: str) -> Row | None:
     """A refusal by the number on its receipt; the secret is checked by the caller."""
     return await db.fetchrow("SELECT * FROM refusal WHERE number = $1", number)

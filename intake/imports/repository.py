@@ -109,6 +109,36 @@ async def delete_files(db: Database, now: datetime) -> int:
     return int(status.split()[-1])
 
 
+async def shred(uow: UnitOfWork, case_id: UUID) -> list[bytes]:
+    """Delete the uploads in which a referral of the case was a row, unless one is being read.
+
+    Answers the wrapped keys that are to be destroyed. Few uploads stand at a time: they are deleted
+    some days after their end.
+    """
+    rows = await uow.db.fetch(
+        """WITH old AS (
+             SELECT f.file_id, f.wrapped_key FROM import_file f
+             WHERE f.wrapped_key IS NOT NULL
+               AND EXISTS (SELECT 1 FROM import_run r JOIN import_row w USING (import_id)
+                 JOIN referral x ON x.referral_id = w.referral_id
+                 WHERE r.file_id = f.file_id AND x.case_id = $1)
+               AND NOT EXISTS (SELECT 1 FROM import_run r WHERE r.file_id = f.file_id
+                 AND r.state IN ('queued', 'running'))
+             FOR UPDATE
+           ), parts AS (
+             DELETE FROM import_part p USING old WHERE p.file_id = old.file_id
+           ), refusals AS (
+             DELETE FROM import_refusal x USING import_run r, old
+             WHERE r.file_id = old.file_id AND x.import_id = r.import_id
+           ), gone AS (
+             UPDATE import_file f SET wrapped_key = NULL FROM old WHERE f.file_id = old.file_id
+           )
+           SELECT wrapped_key FROM old""",
+        case_id,
+    )
+    return [bytes(row["wrapped_key"]) for row in rows]
+
+
 # -- runs ------------------------------------------------------------------------------------------
 
 

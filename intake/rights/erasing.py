@@ -7,12 +7,16 @@ from uuid import UUID
 from intake import repository as cases
 from intake.attachments import repository as papers
 from intake.doors import repository as doors
+from intake.doors.handlers import ENTRY, SUPPLEMENT
 from intake.duplicates import repository as duplicates
+from intake.gates import repository as refusals
+from intake.imports import repository as imports
 from intake.keys import Keys, keys_of
 from intake.matters import repository as matters
 from intake.messages import fault
 from intake.referral_document import TABLE as REFERRAL
 from intake.rights import repository, rules
+from intake.rights.masking import MASK, free_text, literals, masked
 from intake.rights.model import SERVICES
 from intake.vault import Erased, mark
 from services.calendar import shipped
@@ -27,7 +31,7 @@ if TYPE_CHECKING:
 
 FORGET: Final = "forget-keys"
 LIMITATION: Final = "limitation_record"
-ERASED_NAME: Final = "（已删除）"
+ERASED_NAME: Final = MASK
 _LEFT_OF_A_PARTY: Final = ("ref", "role", "kind", "consent")
 AT_A_TIME: Final = 500
 
@@ -78,7 +82,7 @@ async def decide(uow: UnitOfWork, row: Any, *, approved: bool, refusal: str | No
     if fresh["state"] != "requested":
         raise Conflict("the erasure was decided")
     if not approved:
-        await repository.decide_erasure(uow, row["erasure_id"], "refused", refusal, [])
+        await repository.decide_erasure(uow, row["erasure_id"], "refused", refusal, [], ())
         uow.audit("erasure.refused", case_id=row["case_id"], subject=str(row["erasure_id"]))
         return
     if fresh["acted_by"] == uow.actor.acted_by:
@@ -101,17 +105,20 @@ async def _erase(uow: UnitOfWork, row: Any) -> None:
     case = await cases.case(uow, case_id)
     if case is None:
         raise NotFound()
+    whole = row["party_id"] is None
+    known = await _known(uow, keys, case_id)
     people = [
-        p
+        {**dict(p), "known": known.get(p["party_id"], {})}
         for p in await cases.parties(uow, case_id)
-        if row["party_id"] is None or p["party_id"] == row["party_id"]
+        if whole or p["party_id"] == row["party_id"]
     ]
-    ids, whole = [p["party_id"] for p in people], row["party_id"] is None
+    ids, kept = [p["party_id"] for p in people], 0
     if row["ground"] != "wrong_person":
-        await _keep_limitation(uow, keys, case, people)
+        kept = await _keep_limitation(uow, case, people, keys)
     gone = [key for erase in ERASERS for key in await erase(uow, case, people, whole)]
     await repository.close_receipts(uow, ids)
-    await repository.decide_erasure(uow, row["erasure_id"], "erased", None, ids)
+    stays = rules.stays(whole=whole, limitation=kept > 0)
+    await repository.decide_erasure(uow, row["erasure_id"], "erased", None, ids, stays)
     await repository.erased_at_service(uow, row["erasure_id"], "intake", len(gone), SERVICES)
     uow.emit(
         CaseErased(
@@ -142,23 +149,32 @@ async def _erase(uow: UnitOfWork, row: Any) -> None:
     uow.enqueue(FORGET, {"marks": [mark(key) for key in gone]}, key=f"{FORGET}:{row['erasure_id']}")
 
 
-async def _keep_limitation(uow: UnitOfWork, keys: Keys, case: Any, people: list[Any]) -> None:
-    """That an applicant asked stays provable as long as the law counts (民法典 195: LIM-1)."""
-    ended_at = case["closed_at"] or uow.now
-    until = rules.limitation_until(ended_at, shipped())
-    if case["request_made_at"] is None or until is None or until <= uow.now:
-        return
-    asked = {p["party_id"] for p in people if p["role"] == "applicant"}
-    for row in await cases.sealed_parties(uow, case["case_id"]):
-        if row["party_id"] not in asked:
-            continue
-        sealed = {"name": row["name"], "identity": row["identity"]}
+async def _known(uow: UnitOfWork, keys: Keys, case_id: UUID) -> dict[UUID, dict[str, Any]]:
+    """What the vault says of each party, for the erasure itself; of an erased one nothing."""
+    found = {}
+    for row in await cases.sealed_parties(uow, case_id):
+        sealed = {name: row[name] for name in ("name", "identity", "phone", "address")}
         try:
-            person = keys.vault.open(
+            found[row["party_id"]] = keys.vault.open(
                 "party_vault", row["party_id"], row["kek_id"], row["wrapped_key"], sealed
             )
         except Erased:
             continue
+    return found
+
+
+async def _keep_limitation(uow: UnitOfWork, case: Any, people: list[Any], keys: Keys) -> int:
+    """That an applicant asked stays provable as long as the law counts (民法典 195: LIM-1).
+
+    Answers of how many.
+    """
+    ended_at = case["closed_at"] or uow.now
+    until = rules.limitation_until(ended_at, shipped())
+    if case["request_made_at"] is None or until is None or until <= uow.now:
+        return 0
+    asked = [p for p in people if p["role"] == "applicant" and p["known"]]
+    for row in asked:
+        person = {name: row["known"][name] for name in ("name", "identity")}
         kept = keys.vault.seal(LIMITATION, row["party_id"], {"person": person})
         await repository.insert(
             uow,
@@ -175,6 +191,7 @@ async def _keep_limitation(uow: UnitOfWork, keys: Keys, case: Any, people: list[
                 "recorded_at": uow.now,
             },
         )
+    return len(asked)
 
 
 async def shred_parties(uow: UnitOfWork, case: Any, people: list[Any], whole: bool) -> list[bytes]:
@@ -189,6 +206,7 @@ async def shred_referrals(
     """The sealed referrals without these parties, under another key; emptied for the whole file."""
     keys, gone = keys_of(uow.runtime), []
     refs = {(p["referral_id"], p["ref"]) for p in people}
+    named = literals(*(p["known"] for p in people))
     for row in await repository.referrals(uow, case["case_id"]):
         if not row["wrapped_key"]:
             continue
@@ -196,7 +214,8 @@ async def shred_referrals(
         id_ = row["referral_id"]
         versions = await repository.referral_versions(uow, id_)
         if not whole:
-            await _redact(uow, keys, row, versions, {ref for of, ref in refs if of == id_})
+            own = {ref for of, ref in refs if of == id_}
+            await _redact(uow, keys, row, versions, own, named)
             continue
         await repository.replace_referral(uow, id_, row["kek_id"], b"", b"")
         for version in versions:
@@ -205,26 +224,42 @@ async def shred_referrals(
 
 
 async def _redact(
-    uow: UnitOfWork, keys: Keys, row: Any, versions: list[Any], refs: set[str]
+    uow: UnitOfWork,
+    keys: Keys,
+    row: Any,
+    versions: list[Any],
+    refs: set[str],
+    named: frozenset[str],
 ) -> None:
+    """Without the parties' records, and without what the free text says of them literally: also by
+    a name or number that stood before a correction."""
     id_, key = row["referral_id"], (row["kek_id"], bytes(row["wrapped_key"]))
 
     def opened(fields: dict[str, Any]) -> dict[str, Any]:
         return keys.vault.open(REFERRAL, id_, *key, fields)
 
     document = opened({"document": row["document"]})["document"]
-    sealed = keys.vault.seal(REFERRAL, id_, {"document": without(document, refs)})
+    formers = [opened({"document": v["document"], "reason": v["reason"]}) for v in versions]
+    for each in (document, *(former["document"] for former in formers)):
+        named |= literals(*(p for p in each["parties"] if p["ref"] in refs))
+
+    def redacted(whole: dict[str, Any]) -> dict[str, Any]:
+        return free_text(without(whole, refs), named)
+
+    sealed = keys.vault.seal(REFERRAL, id_, {"document": redacted(document)})
     await repository.replace_referral(
         uow, id_, sealed.kek_id, sealed.wrapped_key, sealed.fields["document"]
     )
-    for version in versions:
-        former = opened({"document": version["document"], "reason": version["reason"]})
+    for version, former in zip(versions, formers, strict=True):
         again = keys.vault.reseal(
             REFERRAL,
             id_,
             sealed.kek_id,
             sealed.wrapped_key,
-            {"document": without(former["document"], refs), "reason": former["reason"]},
+            {
+                "document": redacted(former["document"]),
+                "reason": masked(former["reason"], named),
+            },
         )
         await repository.replace_version(
             uow, id_, version["version"], again["document"], again["reason"]
@@ -252,11 +287,38 @@ async def shred_papers(uow: UnitOfWork, case: Any, people: list[Any], whole: boo
 
 async def shred_doors(uow: UnitOfWork, case: Any, people: list[Any], whole: bool) -> list[bytes]:
     """Who filed for these parties and what was added under it; of a whole file everything added,
-    why it came late, and the matter it came from."""
+    why it came late, and the matter it came from. What others added goes on without the names."""
     if not whole:
-        return await doors.shred(uow, case["case_id"], [p["party_id"] for p in people])
+        gone = await doors.shred(uow, case["case_id"], [p["party_id"] for p in people])
+        return gone + await _mask_doors(uow, case["case_id"], people)
     gone = await doors.shred(uow, case["case_id"], None)
     return gone + await matters.shred(uow, case["case_id"])
+
+
+async def _mask_doors(uow: UnitOfWork, case_id: UUID, people: list[Any]) -> list[bytes]:
+    """Texts of supplements and late entries that name these parties, under another key."""
+    vault, gone = keys_of(uow.runtime).vault, []
+    named = literals(*(p.get("known", {}) for p in people))
+    for table, member in ((SUPPLEMENT, "text"), (ENTRY, "reason")):
+        for row in await doors.texts(uow, table, case_id):
+            key = (row["kek_id"], bytes(row["wrapped_key"]))
+            text = vault.open(table, row["id"], *key, {member: row["sealed"]})[member]
+            if text is None or (rest := masked(text, named)) == text:
+                continue
+            sealed = vault.seal(table, row["id"], {member: rest})
+            await doors.replace_text(uow, table, row["id"], sealed, sealed.fields[member])
+            gone.append(key[1])
+    return gone
+
+
+async def shred_refusals(uow: UnitOfWork, case: Any, people: list[Any], whole: bool) -> list[bytes]:
+    """What was sent under the case's number before a gate opened: a copy that nobody needs."""
+    return await refusals.shred(uow, case["case_id"])
+
+
+async def shred_imports(uow: UnitOfWork, case: Any, people: list[Any], whole: bool) -> list[bytes]:
+    """The upload that the referral was a row of, with its refused rows; the sender has its own."""
+    return await imports.shred(uow, case["case_id"])
 
 
 async def forget_hashes(uow: UnitOfWork, case: Any, people: list[Any], whole: bool) -> list[bytes]:
@@ -273,6 +335,8 @@ ERASERS: Final[tuple[Eraser, ...]] = (
     shred_referrals,
     shred_papers,
     shred_doors,
+    shred_refusals,
+    shred_imports,
     forget_hashes,
 )
 

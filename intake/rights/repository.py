@@ -1,5 +1,6 @@
 """All SQL of a person's rights: requests, consents, holds, retention, erasure."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
@@ -170,12 +171,17 @@ async def due(uow: UnitOfWork, limit: int) -> list[UUID]:
 
 
 async def decide_erasure(
-    uow: UnitOfWork, erasure_id: UUID, state: str, refusal: str | None, parties: list[UUID]
+    uow: UnitOfWork,
+    erasure_id: UUID,
+    state: str,
+    refusal: str | None,
+    parties: list[UUID],
+    stays: Sequence[str],
 ) -> None:
-    """A second person has decided."""
+    """A second person has decided; ``stays``: what the certificate says is kept."""
     await uow.db.execute(
         """UPDATE erasure SET state = $2, refusal = $3, parties = $4, decided_by = $5,
-             decided_acted_by = $6, decided_at = $7 WHERE erasure_id = $1""",
+             decided_acted_by = $6, decided_at = $7, stays = $8 WHERE erasure_id = $1""",
         erasure_id,
         state,
         refusal,
@@ -183,6 +189,7 @@ async def decide_erasure(
         uow.caller.organisation if uow.caller else None,
         uow.actor.acted_by,
         uow.now,
+        list(stays),
     )
 
 

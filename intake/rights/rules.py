@@ -42,6 +42,15 @@ def limitation_until(closed_at: datetime, calendars: Calendars) -> datetime | No
     return ends(data()["parts"]["limitation_receipt"], closed_at, calendars)
 
 
+def stays(*, whole: bool, limitation: bool) -> tuple[str, ...]:
+    """What an erasure leaves, by code: what the law keeps, and what belongs to others too."""
+    return tuple(
+        code
+        for code, found in data()["stays"].items()
+        if (found["of"] == "always" or not whole) and (code != "limitation" or limitation)
+    )
+
+
 def longest_consent(start: datetime, calendars: Calendars) -> datetime:
     """The latest end of a consent to share that begins then."""
     found = ends(data()["consents"]["longest"], start, calendars)

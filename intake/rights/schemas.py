@@ -186,8 +186,19 @@ class ServiceShare(BaseModel):
     at: str
 
 
+class Staying(Cited):
+    """What an erasure left, and on which law."""
+
+    code: str
+    zh: str
+    en: str
+
+
 class ErasureView(Cited):
-    """An erasure, and once all four services have obeyed, its certificate."""
+    """An erasure, and once all four services have obeyed, its certificate.
+
+    ``stays``: what was not erased, and why.
+    """
 
     erasure_id: UUID
     case_id: UUID
@@ -201,6 +212,7 @@ class ErasureView(Cited):
     refusal: str | None
     parties: list[UUID]
     done: dict[str, ServiceShare]
+    stays: list[Staying]
     occurred_at: Instant
     decided_at: Instant | None
     certified_at: Instant | None

@@ -120,6 +120,7 @@ erasure = sa.Table(
     sa.Column("refusal", sa.Text),
     sa.Column("parties", ARRAY(UUID), nullable=False, server_default="{}"),
     sa.Column("done", JSONB, nullable=False, server_default="{}"),
+    sa.Column("stays", ARRAY(sa.Text), nullable=False, server_default="{}"),
     instant("decided_at", nullable=True),
     instant("certified_at", nullable=True),
     instant("occurred_at"),

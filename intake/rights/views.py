@@ -9,7 +9,7 @@ from intake.vault import canonical
 
 _CERTIFIED: Final = (
     "erasure_id", "case_id", "case_number", "party_id", "ground", "requested_by", "organisation",
-    "decided_by", "parties", "done", "occurred_at", "decided_at", "certified_at",
+    "decided_by", "parties", "done", "stays", "occurred_at", "decided_at", "certified_at",
 )  # fmt: skip
 
 
@@ -33,6 +33,15 @@ def erasure(row: Any, case_number: str) -> dict[str, Any]:
     if row["certified_at"] is not None:
         text = canonical({name: _text(found[name]) for name in _CERTIFIED})
         found["sha256"] = hashlib.sha256(text).hexdigest()
+    known = rules.data()["stays"]
+    found["stays"] = [
+        {
+            "code": code,
+            **{name: known[code][name] for name in ("zh", "en")},
+            "citation": known[code]["source"],
+        }
+        for code in row["stays"]
+    ]
     return found
 
 

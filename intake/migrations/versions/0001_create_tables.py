@@ -1719,6 +1719,7 @@ def upgrade() -> None:
         sa.Column(
             "done", postgresql.JSONB(astext_type=sa.Text()), server_default="{}", nullable=False
         ),
+        sa.Column("stays", postgresql.ARRAY(sa.Text()), server_default="{}", nullable=False),
         sa.Column("decided_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("certified_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("occurred_at", sa.DateTime(timezone=True), nullable=False),
