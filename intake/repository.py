@@ -878,6 +878,8 @@ ACCESS_ACTIONS: Final = (
     "copy.made",
     "receipt.read",
     "sharing.consented",
+    "publication.consented",
+    "publication.withdrawn",
     "attachments.listed",
     "attachment.read",
     "attachment.shared",

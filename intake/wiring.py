@@ -23,6 +23,7 @@ from intake.matters.repository import undelivered
 from intake.notices.endpoints import router as notices
 from intake.parties.endpoints import router as parties
 from intake.places.endpoints import router as places
+from intake.publishing.endpoints import router as publishing
 from intake.reconciliation.endpoints import router as reconciliation
 from intake.rights import erasing, keeping
 from intake.rights.endpoints import router as rights
@@ -88,6 +89,7 @@ ROOMS: Final = (
     notices,
     parties,
     places,
+    publishing,
     reconciliation,
     safety_screen,
     tracking,
@@ -111,6 +113,7 @@ ROOMS_WITH_TABLES: Final = (
     "matters",
     "notices",
     "parties",
+    "publishing",
     "reconciliation",
     "rights",
     "rounds",

@@ -14,6 +14,7 @@ from intake.imports import repository as imports
 from intake.keys import Keys, keys_of
 from intake.matters import repository as matters
 from intake.messages import fault
+from intake.publishing import repository as publishing
 from intake.referral_document import TABLE as REFERRAL
 from intake.rights import repository, rules
 from intake.rights.masking import MASK, free_text, literals, masked
@@ -321,6 +322,12 @@ async def shred_imports(uow: UnitOfWork, case: Any, people: list[Any], whole: bo
     return await imports.shred(uow, case["case_id"])
 
 
+async def unpublish(uow: UnitOfWork, case: Any, people: list[Any], whole: bool) -> list[bytes]:
+    """Nobody consents any more that the case is shown."""
+    await publishing.withdraw(uow, [p["party_id"] for p in people], "erasure")
+    return []
+
+
 async def forget_hashes(uow: UnitOfWork, case: Any, people: list[Any], whole: bool) -> list[bytes]:
     """Nothing is found or compared by them any more; what is left of the case is compared anew."""
     await duplicates.forget(uow, case["case_id"], compare_again=not whole)
@@ -337,6 +344,7 @@ ERASERS: Final[tuple[Eraser, ...]] = (
     shred_doors,
     shred_refusals,
     shred_imports,
+    unpublish,
     forget_hashes,
 )
 

@@ -328,6 +328,17 @@ REQUESTS: dict[str, Callable[[About], Asked]] = {
     ),
     "POST /v1/cases/{case_id}/holds": _post("/v1/cases/{case_id}/holds", {"ground": "complaint"}),
     "POST /v1/holds/{hold_id}/liftings": _post("/v1/holds/{hold_id}/liftings"),
+    "GET /v1/public-cases/{number}": _get("/v1/public-cases/{number}"),
+    "POST /v1/cases/{case_id}/publication-consents": _post(
+        "/v1/cases/{case_id}/publication-consents", {"party_ref": "p1"}
+    ),
+    "POST /v1/cases/{case_id}/publication-consents/withdrawals": _post(
+        "/v1/cases/{case_id}/publication-consents/withdrawals", {"party_ref": "p1"}
+    ),
+    "POST /v1/party/publication-consents": _post("/v1/party/publication-consents"),
+    "POST /v1/party/publication-consents/withdrawals": _post(
+        "/v1/party/publication-consents/withdrawals"
+    ),
     "POST /v1/party/erasures": _post("/v1/party/erasures", {"ground": "unlawful"}),
     "GET /v1/party/erasures": _get("/v1/party/erasures"),
     "POST /v1/cases/{case_id}/erasures": lambda it: Asked(

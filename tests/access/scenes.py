@@ -181,9 +181,12 @@ class Maker:
             (f"{case}/representations", {**lawyer, "authority": "general"}),
             (f"{case}/screenings", screen),
             (f"{case}/holds", {"ground": "complaint"}),
+            (f"{case}/publication-consents", {"party_ref": "p1"}),
             (f"{case}/erasures", {"ground": "unlawful"}),
         ):
             made = await it.ok("intake", "POST", path, body, headers=head)
+            if path.endswith("/publication-consents"):
+                scene.ids["publication_id"] = made["consent_id"]
             for name in ("representation_id", "screening_id", "hold_id", "erasure_id"):
                 scene.ids[name] = made.get(name) or scene.ids.get(name, "")
         alerts = await it.ok("intake", "GET", f"{case}/alerts", headers=head)

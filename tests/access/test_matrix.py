@@ -37,6 +37,8 @@ SHORT = {"court", "police", "committee", "centre"}
 NAMES_ITS = {"POST /v1/party/sharing-consents"}
 # Nobody is represented here, and the staff that acts and confirms differs by caller.
 BY_RULE = {"POST /v1/cases/{case_id}/objectors", "POST /v1/cases/{case_id}/screenings"}
+# Everybody may ask; an open case with a protected party is as if it were not there.
+FOR_NOBODY = {"GET /v1/public-cases/{number}"}
 OF_THE_CLOSED = {"GET /v1/mediations/{mediation_id}/hand-over"}
 # They carry time, identity of the request, or how long the answer is: nothing about what exists.
 VOLATILE = {"x-request-id", "traceparent", "date"}
@@ -99,6 +101,8 @@ def others(it: Installation, place: Place) -> Iterator[Caller]:
 def expected(name: str, caller: Caller) -> str:
     """What the cell must answer: ``pass``, ``401``, ``403``, ``404`` or ``empty``."""
     row = ACCESS[name]
+    if name in FOR_NOBODY:
+        return "404"
     if row["scope"] == "anonymous":
         return "pass"
     if row["scope"] == "party token":

@@ -51,6 +51,7 @@ REMEMBERED = {
     "POST /v1/cases/{case_id}/screenings": "screening_id",
     "POST /v1/cases/{case_id}/sharing-consents": "sharing_id",
     "POST /v1/cases/{case_id}/holds": "hold_id",
+    "POST /v1/cases/{case_id}/publication-consents": "publication_id",
     "POST /v1/cases/{case_id}/mandates": "mandate_id",
     "POST /v1/cases/{case_id}/attachments": "attachment_id",
     "POST /v1/cases/{case_id}/exports": "export_id",

@@ -1858,6 +1858,45 @@ def upgrade() -> None:
         postgresql_where=sa.text("identity_blind IS NOT NULL"),
     )
     op.create_table(
+        "publication_consent",
+        sa.Column("consent_id", sa.UUID(), nullable=False),
+        sa.Column("case_id", sa.UUID(), nullable=False),
+        sa.Column("party_id", sa.UUID(), nullable=False),
+        sa.Column("told_by", sa.Text(), nullable=False, comment="party, or the code of the desk"),
+        sa.Column("acted_by", sa.Text(), nullable=True),
+        sa.Column("withdrawn_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("withdrawn_told_by", sa.Text(), nullable=True),
+        sa.Column("occurred_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column(
+            "recorded_at",
+            sa.DateTime(timezone=True),
+            server_default=sa.text("now()"),
+            nullable=False,
+        ),
+        sa.CheckConstraint(
+            "(withdrawn_at IS NULL) = (withdrawn_told_by IS NULL)",
+            name=op.f("ck_publication_consent_withdrawn_told_by"),
+        ),
+        sa.ForeignKeyConstraint(
+            ["case_id"], ["case_file.case_id"], name=op.f("fk_publication_consent_case_id")
+        ),
+        sa.ForeignKeyConstraint(
+            ["party_id"], ["party.party_id"], name=op.f("fk_publication_consent_party_id")
+        ),
+        sa.PrimaryKeyConstraint("consent_id", name=op.f("pk_publication_consent")),
+        comment="A party lets coarse facts of its case be shown to everybody, until it says otherwise",
+    )
+    op.create_index(
+        "ix_publication_consent_case_id", "publication_consent", ["case_id"], unique=False
+    )
+    op.create_index(
+        "ix_publication_consent_standing",
+        "publication_consent",
+        ["party_id"],
+        unique=True,
+        postgresql_where=sa.text("withdrawn_at IS NULL"),
+    )
+    op.create_table(
         "representation",
         sa.Column("representation_id", sa.UUID(), nullable=False),
         sa.Column("case_id", sa.UUID(), nullable=False),
