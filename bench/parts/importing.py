@@ -170,7 +170,9 @@ def _follow(
     early = 0.0
     with _client(bench, url) as client:
         for _ in waiting(seconds, every=0.2):
-            view = client.get(f"/v1/imports/{import_id}").json()
+            answer = client.get(f"/v1/imports/{import_id}")
+            answer.raise_for_status()
+            view = answer.json()
             if not early and view["bytes_read"] > EARLY_SHARE * view["bytes_total"]:
                 early = _memory(process)
             if view["state"] not in ("queued", "running"):

@@ -7,6 +7,9 @@ wait for it; a test may call a ``Judge`` where it stands.
 import gc
 import hashlib
 import hmac
+import multiprocessing
+import os
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -231,8 +234,17 @@ _judge: Judge | None = None
 def start(entries: dict[str, dict[str, Any]], keys_dir: Path) -> None:
     """Make this process ready to judge."""
     global _judge
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     _judge = Judge(entries, keys_dir)
     settle()
+
+
+def _end_with_parent() -> None:
+    """When the importer is killed nobody else would ever end this process."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 def settle() -> None:

@@ -474,10 +474,18 @@ async def requests_at_work(db: Database) -> int:
 
 
 async def unpublished(db: Database, at_most: int) -> int:
-    """Events that wait for the relay, counted up to ``at_most``."""
+    """Events that wait for the relay, counted up to ``at_most``; 0 where they are surely fewer.
+
+    Between the oldest that waits and the youngest there cannot be more than their numbers allow:
+    only when that says too little are they counted.
+    """
     return int(
         await db.fetchval(
-            """SELECT count(*) FROM (SELECT 1 FROM outbox WHERE published_at IS NULL LIMIT $1) w""",
+            """SELECT CASE WHEN (SELECT max(id) FROM outbox)
+                 - (SELECT min(id) FROM outbox WHERE published_at IS NULL) + 1 >= $1
+               THEN (SELECT count(*) FROM
+                 (SELECT 1 FROM outbox WHERE published_at IS NULL LIMIT $1) w)
+               ELSE 0 END""",
             at_most,
         )
     )

@@ -8,7 +8,7 @@ import pytest
 from intake.imports import repository
 from services.unit_of_work import Actor
 from tests.intake.imports.test_importer_process import importing, known_to_processes, until
-from tests.intake.imports.world import court_rows, shown, upload
+from tests.intake.imports.world import court_rows, imported, shown, upload
 from tests.intake.world import COURT, SENDER, Intake, bearer, referral, token
 
 pytestmark = pytest.mark.postgres
@@ -69,3 +69,24 @@ async def test_an_import_gives_way_to_live_requests_and_to_nothing_of_its_own(
     assert await seen(live=True) == 1
     assert await seen(live=True, readonly=True) == 1
     assert await repository.requests_at_work(runtime.pool) == 0
+
+
+async def test_events_that_wait_for_the_relay_are_counted_where_they_may_be_too_many(
+    intake: Intake,
+) -> None:
+    pool = intake.runtime.pool
+    await imported(intake, court_rows(3))
+    waiting = await pool.fetchval("SELECT count(*) FROM outbox WHERE published_at IS NULL")
+    assert waiting >= 6
+    assert await repository.unpublished(pool, waiting) == waiting
+    assert await repository.unpublished(pool, 4) == 4
+    assert await repository.unpublished(pool, waiting + 1000) == 0
+
+    await pool.execute(
+        """UPDATE outbox SET published_at = now() WHERE id NOT IN
+             (SELECT min(id) FROM outbox UNION SELECT max(id) FROM outbox)"""
+    )
+
+    assert await repository.unpublished(pool, 3) == 2
+    await pool.execute("UPDATE outbox SET published_at = now()")
+    assert await repository.unpublished(pool, 1) == 0

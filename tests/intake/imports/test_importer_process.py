@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import psutil
 import pytest
 
 from intake.imports.supervising import COMMAND
@@ -67,8 +68,10 @@ async def test_a_killed_importer_is_followed_by_one_that_does_the_rest_once(
 
     async with importing(intake) as first:
         done = await until(intake, import_id, 60)
+        family = psutil.Process(first.pid).children(recursive=True)
         first.kill()
         await first.wait()
+        _, left = await asyncio.to_thread(psutil.wait_procs, family, 20)
     await intake.runtime.pool.execute("UPDATE import_run SET held_until = now()")
     async with importing(intake) as second:
         await until(intake, import_id, 600)
@@ -77,6 +80,8 @@ async def test_a_killed_importer_is_followed_by_one_that_does_the_rest_once(
         async with asyncio.timeout(30):
             assert await second.wait() == 0
 
+    assert len(family) >= 2
+    assert left == []
     assert done < 600
     counts = await intake.counts()
     assert (counts["referral"], counts["case_stream"], counts["import_row"]) == (600, 600, 600)
