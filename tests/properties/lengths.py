@@ -1,10 +1,13 @@
 """How long the state machines run: short with the suite, longer with ``LIANDIAO_CRASH=long``."""
 
 import os
+from typing import Final
 
 from hypothesis import HealthCheck, Phase, settings
 
 LONG = os.environ.get("LIANDIAO_CRASH") == "long"
+# A test that hangs ends; the long form takes minutes, more of them on a busy machine.
+MOST_SECONDS: Final = 1800 if LONG else 240
 
 
 def of(examples: int, steps: int) -> settings:

@@ -45,7 +45,7 @@ from tests.routing.world import (
     seeded_database,
 )
 
-pytestmark = pytest.mark.postgres
+pytestmark = [pytest.mark.postgres, pytest.mark.timeout(lengths.MOST_SECONDS)]
 
 OTHER, BUREAU = "330681-CM-0014", "330681-JB-0001"
 # Who takes a contract dispute in 330681001000 in these lanes, nearest first.

@@ -36,7 +36,7 @@ from tests.fixtures.servers import PostgresServer
 from tests.mediation.world import CENTRE, COURT, Case, World, a_world
 from tests.properties import lengths
 
-pytestmark = pytest.mark.postgres
+pytestmark = [pytest.mark.postgres, pytest.mark.timeout(lengths.MOST_SECONDS)]
 
 SIDES = {"A": "applicant", "B": "applicant", "R": "respondent"}
 # By the lane: what silence ends a turn as, and whose hand an agreement of a centre needs besides.

@@ -36,7 +36,7 @@ from tests.fixtures.messaging import Crash, a_change, a_runtime, another_process
 from tests.fixtures.servers import PostgresServer
 from tests.properties import lengths
 
-pytestmark = pytest.mark.postgres
+pytestmark = [pytest.mark.postgres, pytest.mark.timeout(lengths.MOST_SECONDS)]
 
 CASES, PARTITIONS = 3, 2
 DEATHS = ("after_select", "in_sends", "after_send", "after_ack", "after_stamp")
