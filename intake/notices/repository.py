@@ -2,13 +2,15 @@
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
 from services.ids import new_id
 from services.unit_of_work import UnitOfWork
 
 Row = Any
+# What a party is told by seeing where its case is.
+TOLD_BY_READING: Final = ("turn", "withdrawal")
 
 
 @dataclass(frozen=True)
@@ -146,7 +148,7 @@ async def prove_parties(
     case_id: UUID,
     party_ids: list[UUID],
     at: datetime,
-    kinds: tuple[str, ...] = ("turn", "withdrawal"),
+    kinds: tuple[str, ...] = TOLD_BY_READING,
 ) -> None:
     """These parties have seen where their case is: their open notices about it are proved."""
     await uow.db.execute(
@@ -158,6 +160,18 @@ async def prove_parties(
         at,
         list(kinds),
     )
+
+
+async def are_open(uow: UnitOfWork, case_id: UUID, party_id: UUID) -> bool:
+    """Whether the party has yet to be told something of the case that reading its case tells."""
+    found: bool = await uow.db.fetchval(
+        """SELECT EXISTS (SELECT 1 FROM notice WHERE case_id = $1 AND party_id = $2
+             AND state = 'task' AND subject_kind = ANY($3))""",
+        case_id,
+        party_id,
+        list(TOLD_BY_READING),
+    )
+    return found
 
 
 async def prove_receivers(

@@ -4,7 +4,7 @@ from enum import StrEnum
 from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import APIRouter, Query, Response
+from fastapi import APIRouter, BackgroundTasks, Query, Response
 
 from intake import repository
 from intake.handlers import fault
@@ -105,11 +105,11 @@ async def read_own_receipt(party: Follower, uow: Reader, form: FormQuery = Form.
     responses=problems(),
     summary="Where your case is, who holds it, until when, on what rule",
 )
-async def read_party_case(party: Follower, uow: Unit) -> Any:
+async def read_party_case(party: Follower, uow: Reader, after: BackgroundTasks) -> Any:
     """The party's own view of its case, in both languages; reading it proves its notices."""
     found = await views.tracked(uow, party.case_id, party.party_id)
-    if party.representative is None:
-        await notices.prove_parties(uow, party.case_id, [party.party_id], uow.now)
+    if party.representative is None and await notices.are_open(uow, party.case_id, party.party_id):
+        after.add_task(handlers.prove_reading, uow.runtime, party.case_id, party.party_id)
     return found
 
 

@@ -5,6 +5,7 @@ from uuid import UUID
 
 from intake import receipt, repository
 from intake.keys import Keys, keys_of
+from intake.notices import repository as notices
 from intake.receipts import number_mark
 from intake.tracking import repository as tracking
 from intake.tracking import words
@@ -12,7 +13,8 @@ from intake.tracking.schemas import DocumentSeen
 from intake.views import organisation_name
 from services.errors import NotFound
 from services.ids import new_id
-from services.unit_of_work import UnitOfWork
+from services.runtime import Runtime
+from services.unit_of_work import Actor, UnitOfWork
 
 
 def follow_url(uow: UnitOfWork, number: str) -> str:
@@ -42,6 +44,18 @@ def paper(uow: UnitOfWork, row: Any, *, secret: str | None) -> dict[str, Any]:
         "follow_url": follow_url(uow, row["case_number"]),
         "rights": words.rights(row["lane"]),
     }
+
+
+async def prove_reading(runtime: Runtime, case_id: UUID, party_id: UUID) -> None:
+    """The party has seen where its case is: what it was to be told so is proved.
+
+    In a transaction of its own: a party may read also while recovery lets nobody write. Its notices
+    are open until the next reading then.
+    """
+    if not runtime.writes_allowed:
+        return
+    async with runtime.unit_of_work(actor=Actor(f"party:{party_id}"), organisation="") as uow:
+        await notices.prove_parties(uow, case_id, [party_id], uow.now)
 
 
 async def replace(

@@ -16,9 +16,8 @@ from fastapi.responses import HTMLResponse
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from intake import case_number
-from intake.notices import repository as notices
 from intake.receipts import exchange
-from intake.tracking import views
+from intake.tracking import handlers, views
 from intake.tracking.papers import shown
 from services.errors import TooManyRequests, Unauthenticated
 from services.http import runtime_of
@@ -99,9 +98,8 @@ async def answer(
     except TooManyRequests as error:
         return _page(429, number=known, fault="locked", headers=error.headers)
     actor = Actor(f"party:{opened.party_id}")
-    told = runtime.writes_allowed and opened.representative is None
-    async with runtime.unit_of_work(actor=actor, organisation="", readonly=not told) as uow:
+    async with runtime.unit_of_work(actor=actor, organisation="", readonly=True) as uow:
         case = await views.tracked(uow, opened.case_id, opened.party_id)
-        if told:  # reading it proves that the party knows where its case is
-            await notices.prove_parties(uow, opened.case_id, [opened.party_id], uow.now)
+    if opened.representative is None:
+        await handlers.prove_reading(runtime, opened.case_id, opened.party_id)
     return _page(200, number=known, case=case)

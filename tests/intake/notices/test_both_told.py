@@ -88,6 +88,31 @@ async def test_an_answer_a_message_and_a_reading_are_proof(intake: Intake) -> No
     assert {n["means"] for n in turn["notices"]} == {"note_taken", "electronic"}
 
 
+async def test_a_party_reads_also_while_recovery_lets_nobody_write(
+    intake: Intake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Checklist 1.23: its notice stays open until it reads again."""
+    done, story = await a_case(intake)
+    await story.offered()
+    await story.accepted()
+    first, _ = done["receipts"]
+    head = await own_head(intake, first)
+
+    with monkeypatch.context() as recovery:
+        recovery.setattr(intake.runtime, "writes_allowed", False)
+        barred = await intake.http.get("/v1/party/case", headers=head)
+    told = await turns(intake, done)
+    await intake.http.get("/v1/party/case", headers=head)
+    later = await turns(intake, done)
+
+    assert barred.status_code == 200
+    assert [n["state"] for n in told[0]["notices"] if n["recipient"] == "party"] == ["task"] * 2
+    assert sorted(n["state"] for n in later[0]["notices"] if n["recipient"] == "party") == [
+        "proved",
+        "task",
+    ]
+
+
 async def test_the_desk_proves_by_hand_what_no_machine_has_told(intake: Intake) -> None:
     """Checklist 1.23: a task of the desk that sent the case, and of the receiver."""
     done, story = await a_case(intake)
