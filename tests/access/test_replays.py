@@ -88,6 +88,11 @@ class Replay:
         in_path = [part[1:-1] for part in self.name.split("/") if part.startswith("{")]
         return self.scene.ids[REMEMBERED.get(self.name, in_path[-1] if in_path else "case_id")]
 
+    def _status(self) -> int:
+        """What the operation answers when it was done."""
+        _, operation = contract.operations()[self.name]
+        return min(int(status) for status in operation["responses"] if status.startswith("2"))
+
     async def asked_by(self, caller: Caller) -> httpx.Response:
         """The answer to a client that is remembered to have done it."""
         service, _ = contract.operations()[self.name]
@@ -98,7 +103,7 @@ class Replay:
         await self.place.it.runtimes[service].pool.execute(
             """INSERT INTO idempotency
                  (client_id, method, route, key, fingerprint, status, location, resource_id)
-               VALUES ($1, $2, $3, $4, $5, 201, $6, $7)""",
+               VALUES ($1, $2, $3, $4, $5, $6, $7, $8)""",
             await self._client(caller),
             method,
             route,
@@ -107,6 +112,7 @@ class Replay:
             fingerprint(f"{asked.path}?", hashlib.sha256(sent).hexdigest().encode())
             if self.name == "POST /v1/imports"
             else fingerprint(asked.path, sent),
+            self._status(),
             asked.path,
             self._id(),
         )
