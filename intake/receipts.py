@@ -77,7 +77,8 @@ async def exchange(runtime: "Runtime", number: str, secret: str, address: str) -
     keys = keys_of(runtime)
 
     async def its(db: repository.Database, folded: str) -> tracking.Row | None:
-        return _fitting(keys, await tracking.secrets_of(db, folded), secret)
+        rows = await tracking.secrets_of(db, folded, runtime.clock.now())
+        return _fitting(keys, rows, secret)
 
     found = await guarded(runtime, number, address, its)
     claims = {

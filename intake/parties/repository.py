@@ -64,9 +64,12 @@ async def acting(uow: UnitOfWork, party_ids: list[UUID]) -> list[Row]:
 async def revoke(
     uow: UnitOfWork, representation_ids: list[UUID], revoked_at: datetime, revoked_by: str
 ) -> None:
-    """They act no more; what was revoked before stays as it is."""
+    """They act no more, and their receipts open nothing; what was revoked before stays as it is."""
     await uow.db.execute(
-        """UPDATE representation SET revoked_at = $2, revoked_by = $3, revoked_recorded_at = $4
+        """WITH secrets AS (
+             UPDATE representative_receipt SET revoked_at = $4, revoked_by = $3
+             WHERE representation_id = ANY($1::uuid[]) AND revoked_at IS NULL)
+           UPDATE representation SET revoked_at = $2, revoked_by = $3, revoked_recorded_at = $4
            WHERE representation_id = ANY($1::uuid[]) AND revoked_at IS NULL""",
         representation_ids,
         revoked_at,

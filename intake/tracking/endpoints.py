@@ -10,6 +10,7 @@ from intake import repository
 from intake.handlers import fault
 from intake.keys import keys_of
 from intake.notices import repository as notices
+from intake.parties.handlers import as_party
 from intake.schemas import ReceiptView
 from intake.tracking import handlers, papers, schemas, views
 from intake.tracking import repository as tracking
@@ -199,15 +200,19 @@ async def unlock(
 )
 async def give_at_desk(
     case_id: UUID,
-    body: schemas.DeskReceipt,
+    body: schemas.RepresentativeAtDesk,
     caller: Annotated[Caller, requires("case:write")],
     uow: Unit,
     once: Once,
 ) -> Any:
-    """By the desk of source or handler that saw the mandate; the party sees it and can end it."""
+    """By the desk of source or handler that saw the mandate; the party sees it and can end it.
+
+    It rests on a representation in force and ends with it.
+    """
     await AgencyScope(caller).require(uow, case_id, roles=("source", "handler"))
     row = _known(await tracking.party_of(uow, case_id, body.party_id), "/party_id")
-    return await _given(uow, row, caller.organisation, str(body.document_seen), once)
+    seen, which = str(body.document_seen), body.representation_id
+    return await _given(uow, row, caller.organisation, seen, which, once)
 
 
 @router.post(
@@ -248,10 +253,14 @@ async def list_own(party: Follower, uow: Reader) -> Any:
     responses=problems(*_WRITES),
     summary="Let somebody follow your case for you",
 )
-async def give_own(party: Follower, uow: Unit, once: Once) -> Any:
-    """A number and a secret for a representative; only the party itself can give one."""
+async def give_own(
+    party: Follower, uow: Unit, once: Once, body: schemas.RepresentativeOwn | None = None
+) -> Any:
+    """A number and a secret for a representative in force; only the party itself can give one."""
     themselves(party)
-    return await _given(uow, await _own(uow, party), "party", None, once)
+    await as_party(uow, party.party_id)
+    which = body.representation_id if body else None
+    return await _given(uow, await _own(uow, party), "party", None, which, once)
 
 
 @router.post(
@@ -269,11 +278,17 @@ async def revoke_own(receipt_id: UUID, party: Follower, uow: Unit) -> Any:
 
 
 async def _given(
-    uow: UnitOfWork, row: Any, issued_by: str, document_seen: str | None, once: Once
+    uow: UnitOfWork,
+    row: Any,
+    issued_by: str,
+    document_seen: str | None,
+    representation_id: UUID | None,
+    once: Once,
 ) -> Any:
     given = await handlers.give_representative(
         uow,
         row,
+        representation_id=representation_id,
         issued_by=issued_by,
         document_seen=document_seen,
         replayed=once.resource_id if once.replayed else "",

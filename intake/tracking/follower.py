@@ -13,8 +13,8 @@ from services.http import Party, runtime_of
 async def _follower(request: Request, party: Party) -> PartyCaller:
     """The party's token; one of a revoked representative opens nothing, however young."""
     if party.representative is not None:
-        pool = runtime_of(request).pool
-        if await tracking.is_revoked(pool, party.representative):
+        runtime = runtime_of(request)
+        if await tracking.is_revoked(runtime.pool, party.representative, runtime.clock.now()):
             raise Unauthenticated()
     return party
 

@@ -5,13 +5,15 @@ from uuid import UUID
 
 from intake import receipt, repository
 from intake.keys import Keys, keys_of
+from intake.messages import fault
 from intake.notices import repository as notices
+from intake.parties import repository as representations
 from intake.receipts import number_mark
 from intake.tracking import repository as tracking
 from intake.tracking import words
 from intake.tracking.schemas import DocumentSeen
 from intake.views import organisation_name
-from services.errors import NotFound
+from services.errors import Invalid, NotFound
 from services.ids import new_id
 from services.runtime import Runtime
 from services.unit_of_work import Actor, UnitOfWork
@@ -111,26 +113,39 @@ async def unlock(uow: UnitOfWork, row: Any, *, document_seen: DocumentSeen) -> i
 
 
 async def give_representative(
-    uow: UnitOfWork, row: Any, *, issued_by: str, document_seen: str | None, replayed: str = ""
+    uow: UnitOfWork,
+    row: Any,
+    *,
+    representation_id: UUID | None,
+    issued_by: str,
+    document_seen: str | None,
+    replayed: str = "",
 ) -> dict[str, Any]:
     """A representative's own receipt; ``replayed`` names one that was given before.
 
-    The party, or the desk that saw the mandate, can end it by one call. It opens what the party
+    It rests on an authority in force and ends with it. The party, or the desk that saw the mandate,
+    can end it by one call. It opens what the party
     may see and lets papers be handed in; it does not leave the mediation: that needs the party.
     """
     keys = keys_of(uow.runtime)
     receipt_id = UUID(replayed) if replayed else new_id()
     secret = receipt.secret(keys.receipt, receipt_id, 1)
     if not replayed:
+        representation = await _in_force(uow, row["party_id"], representation_id)
         await tracking.add_representative(
             uow,
             receipt_id,
             case_id=row["case_id"],
             party_id=row["party_id"],
+            representation=representation,
             secret_hash=receipt.secret_hash(keys.receipt, receipt_id, secret),
             issued_by=issued_by,
         )
-        detail = {"parties": [str(row["party_id"])], "for": issued_by}
+        detail = {
+            "parties": [str(row["party_id"])],
+            "for": issued_by,
+            "representation_id": str(representation["representation_id"]),
+        }
         if document_seen:
             detail["document_seen"] = document_seen
         uow.audit(
@@ -147,6 +162,20 @@ async def give_representative(
         "number": row["case_number"],
         "secret": secret,
     }
+
+
+async def _in_force(uow: UnitOfWork, party_id: UUID, representation_id: UUID | None) -> Any:
+    """The authority in force that is meant; left out where the party has given only one.
+
+    Raises ``Invalid`` when there is none, or several and none is named.
+    """
+    standing = await representations.acting(uow, [party_id])
+    if representation_id is not None:
+        standing = [r for r in standing if r["representation_id"] == representation_id]
+    if len(standing) == 1:
+        return standing[0]
+    code = "representation_which" if standing else "representation_needed"
+    raise Invalid(errors=[fault("/representation_id", code)])
 
 
 async def revoke_representative(

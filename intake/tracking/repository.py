@@ -1,5 +1,6 @@
 """All SQL of receipts in use: representatives, locks, whose secret fits."""
 
+from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
@@ -14,7 +15,7 @@ Database = Any  # asyncpg's connection or the pool's proxy of one
 LEAST_HASHES: Final = 64
 
 
-async def secrets_of(db: Database, case_number: str) -> list[Row]:
+async def secrets_of(db: Database, case_number: str, now: datetime) -> list[Row]:
     """Everything that opens a case by its number: parties' and representatives' hashes."""
     rows: list[Row] = await db.fetch(
         """SELECT p.party_id, p.case_id, p.receipt_hash AS mark, NULL::uuid AS receipt_id
@@ -22,8 +23,10 @@ async def secrets_of(db: Database, case_number: str) -> list[Row]:
            UNION ALL
            SELECT r.party_id, r.case_id, r.secret_hash, r.receipt_id
            FROM representative_receipt r JOIN case_file c USING (case_id)
-           WHERE c.case_number = $1 AND r.revoked_at IS NULL""",
+           WHERE c.case_number = $1 AND r.revoked_at IS NULL
+             AND (r.ends_at IS NULL OR r.ends_at > $2)""",
         case_number,
+        now,
     )
     return rows
 
@@ -64,19 +67,23 @@ async def add_representative(
     *,
     case_id: UUID,
     party_id: UUID,
+    representation: Any,
     secret_hash: bytes,
     issued_by: str,
 ) -> None:
     """A representative may follow the case from now on."""
     await uow.db.execute(
         """INSERT INTO representative_receipt (receipt_id, case_id, party_id, secret_hash,
-             issued_by, issued_at) VALUES ($1, $2, $3, $4, $5, $6)""",
+             issued_by, issued_at, representation_id, ends_at)
+           VALUES ($1, $2, $3, $4, $5, $6, $7, $8)""",
         receipt_id,
         case_id,
         party_id,
         secret_hash,
         issued_by,
         uow.now,
+        representation["representation_id"],
+        representation["valid_until"],
     )
 
 
@@ -117,10 +124,12 @@ async def representatives(uow: UnitOfWork, party_id: UUID) -> list[Row]:
     return rows
 
 
-async def is_revoked(db: Database, receipt_id: UUID) -> bool:
-    """Whether a representative's receipt opens nothing any more."""
+async def is_revoked(db: Database, receipt_id: UUID, now: datetime) -> bool:
+    """Whether a representative's receipt opens nothing any more: ended, or its authority has."""
     return not await db.fetchval(
         """SELECT EXISTS (SELECT 1 FROM representative_receipt
-                          WHERE receipt_id = $1 AND revoked_at IS NULL)""",
+                          WHERE receipt_id = $1 AND revoked_at IS NULL
+                            AND (ends_at IS NULL OR ends_at > $2))""",
         receipt_id,
+        now,
     )

@@ -44,6 +44,18 @@ class DeskReceipt(Body):
     document_seen: DocumentSeen
 
 
+class RepresentativeOwn(Body):
+    """On whose authority; may be left out where only one is in force."""
+
+    representation_id: UUID | None = None
+
+
+class RepresentativeAtDesk(DeskReceipt):
+    """The party, the paper the desk saw, and on whose authority the representative acts."""
+
+    representation_id: UUID | None = None
+
+
 class Remedy(Cited):
     """A way that is open to the party."""
 
@@ -126,7 +138,9 @@ class RepresentativeView(BaseModel):
 
     receipt_id: UUID
     party_id: UUID
+    representation_id: UUID
     issued_at: Instant
+    ends_at: Instant | None = None
     issued_by: str = Field(description="The organisation's code, or `party`")
     revoked_at: Instant | None
 

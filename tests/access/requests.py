@@ -363,7 +363,8 @@ REQUESTS: dict[str, Callable[[About], Asked]] = {
         "/v1/cases/{case_id}/receipt-unlocks", _at_desk
     ),
     "POST /v1/cases/{case_id}/representative-receipts": _post(
-        "/v1/cases/{case_id}/representative-receipts", _at_desk
+        "/v1/cases/{case_id}/representative-receipts",
+        lambda it: {**_at_desk(it), "representation_id": it["representation_id"]},
     ),
     "POST /v1/cases/{case_id}/representative-receipts/{receipt_id}/revocations": _post(
         "/v1/cases/{case_id}/representative-receipts/{receipt_id}/revocations"

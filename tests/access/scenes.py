@@ -259,7 +259,11 @@ class Maker:
             "intake",
             "POST",
             f"{where}/representative-receipts",
-            {"party_id": scene.ids["party_id"], "document_seen": "mandate"},
+            {
+                "party_id": scene.ids["party_id"],
+                "document_seen": "mandate",
+                "representation_id": scene.ids["representation_id"],
+            },
             headers=head,
         )
         scene.ids["receipt_id"] = given["receipt_id"]

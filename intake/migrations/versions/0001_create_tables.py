@@ -1975,37 +1975,6 @@ def upgrade() -> None:
     op.create_index("ix_representation_case_id", "representation", ["case_id"], unique=False)
     op.create_index("ix_representation_party_id", "representation", ["party_id"], unique=False)
     op.create_table(
-        "representative_receipt",
-        sa.Column("receipt_id", sa.UUID(), nullable=False),
-        sa.Column("case_id", sa.UUID(), nullable=False),
-        sa.Column("party_id", sa.UUID(), nullable=False),
-        sa.Column("secret_hash", postgresql.BYTEA(), nullable=False),
-        sa.Column(
-            "issued_by", sa.Text(), nullable=False, comment="an organisation's code, or party"
-        ),
-        sa.Column("issued_at", sa.DateTime(timezone=True), nullable=False),
-        sa.Column("revoked_at", sa.DateTime(timezone=True), nullable=True),
-        sa.Column("revoked_by", sa.Text(), nullable=True),
-        sa.CheckConstraint(
-            "(revoked_at IS NULL) = (revoked_by IS NULL)",
-            name=op.f("ck_representative_receipt_revoked"),
-        ),
-        sa.ForeignKeyConstraint(
-            ["case_id"], ["case_file.case_id"], name=op.f("fk_representative_receipt_case_id")
-        ),
-        sa.ForeignKeyConstraint(
-            ["party_id"], ["party.party_id"], name=op.f("fk_representative_receipt_party_id")
-        ),
-        sa.PrimaryKeyConstraint("receipt_id", name=op.f("pk_representative_receipt")),
-        comment="A representative's own receipt: opens what its party may see, until it is revoked",
-    )
-    op.create_index(
-        "ix_representative_receipt_case_id", "representative_receipt", ["case_id"], unique=False
-    )
-    op.create_index(
-        "ix_representative_receipt_party_id", "representative_receipt", ["party_id"], unique=False
-    )
-    op.create_table(
         "screening",
         sa.Column("screening_id", sa.UUID(), nullable=False),
         sa.Column("case_id", sa.UUID(), nullable=False),
@@ -2233,6 +2202,55 @@ def upgrade() -> None:
         ),
         sa.PrimaryKeyConstraint("attachment_id", "organisation", name=op.f("pk_attachment_share")),
         comment="A receiver beyond those by role: by separate consent, or on a legal basis",
+    )
+    op.create_table(
+        "representative_receipt",
+        sa.Column("receipt_id", sa.UUID(), nullable=False),
+        sa.Column("case_id", sa.UUID(), nullable=False),
+        sa.Column("party_id", sa.UUID(), nullable=False),
+        sa.Column(
+            "representation_id",
+            sa.UUID(),
+            nullable=False,
+            comment="the authority it rests on; it ends with it",
+        ),
+        sa.Column("secret_hash", postgresql.BYTEA(), nullable=False),
+        sa.Column(
+            "issued_by", sa.Text(), nullable=False, comment="an organisation's code, or party"
+        ),
+        sa.Column("issued_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("ends_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("revoked_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("revoked_by", sa.Text(), nullable=True),
+        sa.CheckConstraint(
+            "(revoked_at IS NULL) = (revoked_by IS NULL)",
+            name=op.f("ck_representative_receipt_revoked"),
+        ),
+        sa.ForeignKeyConstraint(
+            ["case_id"], ["case_file.case_id"], name=op.f("fk_representative_receipt_case_id")
+        ),
+        sa.ForeignKeyConstraint(
+            ["party_id"], ["party.party_id"], name=op.f("fk_representative_receipt_party_id")
+        ),
+        sa.ForeignKeyConstraint(
+            ["representation_id"],
+            ["representation.representation_id"],
+            name=op.f("fk_representative_receipt_representation_id"),
+        ),
+        sa.PrimaryKeyConstraint("receipt_id", name=op.f("pk_representative_receipt")),
+        comment="A representative's own receipt: opens what its party may see, until it is revoked",
+    )
+    op.create_index(
+        "ix_representative_receipt_case_id", "representative_receipt", ["case_id"], unique=False
+    )
+    op.create_index(
+        "ix_representative_receipt_party_id", "representative_receipt", ["party_id"], unique=False
+    )
+    op.create_index(
+        "ix_representative_receipt_representation_id",
+        "representative_receipt",
+        ["representation_id"],
+        unique=False,
     )
     op.execute(
         "CREATE FUNCTION audit_entry_is_append_only() RETURNS trigger LANGUAGE plpgsql AS $$\n    BEGIN\n      IF TG_OP = 'DELETE' OR OLD.chain_number IS NOT NULL\n         OR (to_jsonb(NEW) - 'chain_number' - 'chain_hash')\n            <> (to_jsonb(OLD) - 'chain_number' - 'chain_hash') THEN\n        RAISE EXCEPTION 'audit entries are append-only';\n      END IF;\n      RETURN NEW;\n    END $$"

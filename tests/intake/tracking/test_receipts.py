@@ -2,15 +2,17 @@
 
 import io
 import re
+from datetime import timedelta
 from typing import Any
 
 import pypdfium2
 import pytest
 
+from services.clock import wire
 from services.documents.glyphs import shown
 from services.events.mediation import AssignmentReturned
 from tests.intake.test_cases import a_case, party_token
-from tests.intake.world import CENTRE, COURT, POLICE, Intake
+from tests.intake.world import CENTRE, COURT, POLICE, Intake, bearer, token
 
 pytestmark = pytest.mark.postgres
 SEEN = {"document_seen": "resident_id_card"}
@@ -189,6 +191,9 @@ async def test_a_representative_has_its_own_secret_that_the_party_can_end_at_onc
     done, _ = await a_case(intake)
     head = await party_token(intake, done["receipts"][0])
     path = "/v1/party/representative-receipts"
+    nobody = await intake.http.post(path, headers={**head, **intake.key()})
+    assert nobody.json()["errors"][0]["code"] == "representation_needed"
+    await acts(intake, done)
 
     given = (await intake.http.post(path, headers={**head, **intake.key()})).json()
     theirs = await party_token(intake, given)
@@ -209,6 +214,59 @@ async def test_a_representative_has_its_own_secret_that_the_party_can_end_at_onc
     await party_token(intake, done["receipts"][0])
 
 
+async def acts(intake: Intake, case: Any, **more: Any) -> str:
+    """Somebody has authority to act for the first party."""
+    lawyer = {"name": "样律师", "phone": "19900000999"}
+    body = {"party_ref": "p1", "representative": lawyer, "relation": "lawyer"}
+    head = {**bearer(token(COURT, "party:write")), **intake.key()}
+    made = await intake.http.post(
+        f"/v1/cases/{case['case_id']}/representations",
+        json={**body, "authority": "general", **more},
+        headers=head,
+    )
+    assert made.status_code == 201, made.text
+    id_: str = made.json()["representation_id"]
+    return id_
+
+
+@pytest.mark.parametrize("end", ["revoked by the desk", "revoked by the party", "run out"])
+async def test_a_representatives_secret_ends_with_its_authority_at_once(
+    intake: Intake, end: str
+) -> None:
+    """Checklist 1.16, 1.10: the secret and every token had by it; another's stays as it is."""
+    done, _ = await a_case(intake)
+    head = await party_token(intake, done["receipts"][0])
+    until = intake.runtime.clock.now() + timedelta(minutes=5)
+    first = await acts(intake, done, **({"valid_until": wire(until)} if end == "run out" else {}))
+    second = await acts(intake, done)
+    path = f"/v1/cases/{done['case_id']}/representative-receipts"
+    body = {"party_id": done["receipts"][0]["party_id"], "document_seen": "mandate"}
+    which = await intake.post(path, body, **intake.key())
+    given, other = [
+        (await intake.post(path, {**body, "representation_id": id_}, **intake.key())).json()
+        for id_ in (first, second)
+    ]
+    theirs = await party_token(intake, given)
+
+    if end == "run out":
+        intake.runtime.clock.offset += timedelta(minutes=6)
+    elif end == "revoked by the desk":
+        desk = {**bearer(token(COURT, "party:write")), **intake.key()}
+        await intake.http.post(f"/v1/representations/{first}/revocations", json={}, headers=desk)
+    else:
+        own = f"/v1/party/representations/{first}/revocations"
+        await intake.http.post(own, headers=head)
+
+    assert which.json()["errors"][0]["code"] == "representation_which"
+    assert (await intake.http.get("/v1/party/case", headers=theirs)).status_code == 401
+    secret = {"secret": given["secret"]}
+    again = await intake.http.post(f"/v1/receipts/{given['number']}/tokens", json=secret)
+    assert again.status_code == 401
+    late = await intake.post(path, {**body, "representation_id": first}, **intake.key())
+    assert late.json()["errors"][0]["code"] == "representation_needed"
+    await party_token(intake, other)
+
+
 async def test_a_desk_admits_a_representative_by_its_mandate_and_the_party_sees_it(
     intake: Intake,
 ) -> None:
@@ -217,6 +275,7 @@ async def test_a_desk_admits_a_representative_by_its_mandate_and_the_party_sees_
     path = f"/v1/cases/{done['case_id']}/representative-receipts"
     body = {"party_id": party["party_id"], "document_seen": "mandate"}
     key = intake.key()
+    await acts(intake, done)
 
     given = (await intake.post(path, body, **key)).json()
     again = (await intake.post(path, body, **key)).json()
