@@ -30,7 +30,6 @@ from intake.strict_json import StrictJsonError, parse
 from intake.validation import validate
 from services.access import AgencyScope
 from services.errors import FieldError, Invalid, NotFound, VersionMismatch
-from services.events import lanes
 from services.events.intake import CaseCorrected, HandlingConstraintsChanged, PartyChanged
 from services.unit_of_work import UnitOfWork
 
@@ -88,14 +87,18 @@ async def correct_referral(
         await _require_own_party(uow, under, before, changes)
     document, errors = pointers.apply(before, changes)
     document = _as_sent(document)
-    verdict = validate(document, uow.runtime.directory, lanes.may_send, uow.now)
-    lane_fault = {"lane_not_for_source_kind"}  # the lane may have changed since; not in question
-    errors += [error for error in verdict.errors if error.code not in lane_fault]
+    verdict = validate(document, uow.runtime.directory, _sent_already, uow.now)
+    errors += verdict.errors
     if errors or verdict.referral is None:
         raise Invalid(errors=errors)
     warnings = (*verdict.warnings, *warned(verdict.referral, uow.runtime.directory))
     facts = verdict.referral
     return await _write(row, before, facts, warnings, keys, uow, reason, changes, at, under)
+
+
+def _sent_already(lane: str, kind: str) -> bool:
+    """Who may send in a lane is not in question any more, whatever the rule has become."""
+    return True
 
 
 async def _require_own_party(

@@ -13,6 +13,7 @@ from intake.commands import leave, submit
 from intake.keys import keys_of
 from services.auth import Caller
 from services.errors import Invalid, Problem, ReferenceInUse
+from services.events import lanes
 from services.ids import new_id
 from services.service import Command
 from tests.intake.world import (
@@ -238,6 +239,19 @@ async def test_a_wrong_correction_changes_nothing(intake: Intake) -> None:
         ("/place", "format"),
     }
     assert await intake.counts() == before
+
+
+async def test_a_correction_does_not_ask_again_who_may_send_in_the_lane(
+    intake: Intake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done = await intake.registered("R1")
+    monkeypatch.setattr(lanes, "may_send", lambda lane, kind: False)
+
+    answer = await correct(intake, done, ("/claim_fen", 5))
+    new = await intake.post("/v1/referrals", referral("R2"))
+
+    assert answer.status_code == 201
+    assert [e["code"] for e in new.json()["errors"]] == ["lane_not_for_source_kind"]
 
 
 async def test_a_correction_of_an_old_version_is_refused(intake: Intake) -> None:
