@@ -5,7 +5,8 @@ into the folder when it is whole has), moved to ``working/``, sealed and run lik
 moved to ``done/`` with ``NAME.result.ndjson`` and ``NAME.refused.<ending>`` beside it. Files that
 begin with a dot or end in ``.part`` or ``.tmp`` are left alone. A name that begins with
 ``reconcile`` is a list to be held against ours. The database remembers each name: whatever line a
-process dies on, the next round goes on from what it finds, and no file is run twice.
+process dies on, the next round goes on from what it finds, and no file is run twice. Each night the
+last list of each connection is held against ours once more: a side that is still wrong stays seen.
 """
 
 import asyncio
@@ -13,7 +14,8 @@ import json
 import os
 import re
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -23,6 +25,7 @@ from intake.imports import handlers, repository
 from intake.imports.model import MEDIA_TYPES
 from intake.reconciliation import handlers as reconciling
 from intake.reconciliation import repository as reconciliations
+from intake.reconciliation.model import night
 from services.auth import Caller
 from services.clock import SHANGHAI
 from services.errors import Problem
@@ -39,11 +42,26 @@ UNFINISHED: Final = (".part", ".tmp", ".filepart", ".crdownload")
 PIECE_BYTES: Final = 256 * 1024
 AT_ONCE: Final = 20
 _ENDINGS: Final = {kind: name for name, kind in reversed(MEDIA_TYPES.items())}
+_RESULT: Final = ".result.ndjson"
 _LIST: Final = re.compile(r"reconcile.*\.(csv|ndjson)\Z", re.IGNORECASE)
 
 
 async def look(runtime: "Runtime") -> int:
     """Every connection's folder: take up what lies there, give back what is done; how many."""
+    return await _in_every_folder(runtime, lambda folder: folder.look())
+
+
+async def compare_nightly(runtime: "Runtime") -> int:
+    """Hold each connection's last dropped list against ours again, once a night; how many.
+
+    The hour is data (``intake/data/reconciliation.json``). A list that was compared since is not
+    due before the next night; a night that was missed is made up for, once.
+    """
+    due = night(runtime.clock.now())
+    return await _in_every_folder(runtime, lambda folder: folder.compare_again(due))
+
+
+async def _in_every_folder(runtime: "Runtime", act: Callable[["_Folder"], Awaitable[int]]) -> int:
     settings: Any = runtime.settings
     root: Path | None = settings.drop_dir
     if root is None:
@@ -55,7 +73,7 @@ async def look(runtime: "Runtime") -> int:
             continue
         try:
             if await asyncio.to_thread(folder.is_dir):
-                done += await _Folder(runtime, folder, name, organisations).look()
+                done += await act(_Folder(runtime, folder, name, organisations))
         except OSError as error:  # what one folder does not let us do must not stop the others
             log.error("drop folder failed", connection=name, code=type(error).__name__)
     return done
@@ -166,23 +184,60 @@ class _Folder:
         failpoint("imports.after_results")
         await asyncio.to_thread(path.rename, self.folder / DONE / path.name)
 
+    async def compare_again(self, due: datetime) -> int:
+        """The last list in ``done``, when it was not compared since ``due``; 1 when it was now."""
+        path = await asyncio.to_thread(self._last_list)
+        if path is None:
+            return 0
+        pool, name = self.runtime.pool, f"{self.caller.connection}/{path.name}"
+        first = await reconciliations.by_drop_name(pool, name)
+        if first is None or first["recorded_at"] >= due:
+            return 0  # refused as a whole when it came, or compared since
+        stamp = f"{due.astimezone(SHANGHAI):%Y-%m-%d}"
+        result = f"{path.name}.{stamp}"
+        if await asyncio.to_thread((self.folder / DONE / f"{result}{_RESULT}").exists):
+            return 0
+        await self._differences(await self._compared(path, f"{name}@{stamp}"), result)
+        return 1
+
+    def _last_list(self) -> Path | None:
+        folder = self.folder / DONE
+        if not folder.is_dir():
+            return None
+        lists = [
+            entry
+            for entry in os.scandir(folder)
+            if _LIST.match(entry.name)
+            and not entry.name.endswith(_RESULT)
+            and entry.is_file(follow_symlinks=False)
+        ]
+        found = max(lists, key=lambda e: (e.stat().st_mtime_ns, e.name), default=None)
+        return Path(found.path) if found else None
+
     async def _reconcile(self, path: Path, name: str) -> None:
+        await self._differences(await self._compared(path, name), path.name)
+        await asyncio.to_thread(path.rename, self.folder / DONE / path.name)
+
+    async def _compared(self, path: Path, name: str) -> Any:
+        """The reconciliation under this name, made when it is not there yet."""
         settings: Any = self.runtime.settings
         found = await reconciliations.by_drop_name(self.runtime.pool, name)
-        if found is None:
-            kind = path.suffix.lower().removeprefix(".")
-            theirs = await reconciling.read_list(_pieces(path), kind, settings.reconciliation_lines)
-            async with self.runtime.unit_of_work(actor=self.actor, caller=self.caller) as uow:
-                await reconciling.reconcile(
-                    uow,
-                    theirs,
-                    organisation=self.caller.organisation,
-                    connection=self.caller.connection,
-                    drop_name=name,
-                )
-            found = await reconciliations.by_drop_name(self.runtime.pool, name)
-        if found is None:
-            return
+        if found is not None:
+            return found
+        kind = path.suffix.lower().removeprefix(".")
+        theirs = await reconciling.read_list(_pieces(path), kind, settings.reconciliation_lines)
+        async with self.runtime.unit_of_work(actor=self.actor, caller=self.caller) as uow:
+            await reconciling.reconcile(
+                uow,
+                theirs,
+                organisation=self.caller.organisation,
+                connection=self.caller.connection,
+                drop_name=name,
+            )
+        return await reconciliations.by_drop_name(self.runtime.pool, name)
+
+    async def _differences(self, found: Any, name: str) -> None:
+        """Write what differs beside the list."""
         id_, counts = found["reconciliation_id"], found["counts"]
 
         async def lines() -> AsyncIterator[bytes]:
@@ -195,8 +250,7 @@ class _Folder:
                     yield _json(reconciling.difference_view(row))
             yield _json({"summary": {"reconciliation_id": id_, "counts": counts}})
 
-        await self._write(f"{path.name}.result.ndjson", lines())
-        await asyncio.to_thread(path.rename, self.folder / DONE / path.name)
+        await self._write(f"{name}{_RESULT}", lines())
 
     def _give_back_refused(self, path: Path, problem: Problem) -> None:
         """A file that is refused as a whole: why stands in its result."""

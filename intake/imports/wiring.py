@@ -4,7 +4,7 @@ import re
 from typing import TYPE_CHECKING, Final
 
 from intake.imports import repository
-from intake.imports.drop import look
+from intake.imports.drop import compare_nightly, look
 from intake.imports.endpoints import router
 from intake.imports.supervising import look_after
 from services.service import Loop
@@ -24,6 +24,7 @@ async def delete_files(runtime: "Runtime") -> int:
 
 LOOPS: Final = (
     Loop("drop-folder", look, idle_seconds=2),
+    Loop("reconcile-nightly", compare_nightly, idle_seconds=60),
     Loop("imports", look_after, idle_seconds=1),
     Loop("delete-imported-files", delete_files, idle_seconds=60),
 )

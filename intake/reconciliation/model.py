@@ -5,9 +5,13 @@ import json
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import lru_cache
+from pathlib import Path
 from typing import Any, Final
 
 from intake.validation import normal_reference
+from services.clock import SHANGHAI
 
 KINDS: Final = (
     "unknown_here", "unknown_there", "other_state", "other_place", "other_content", "listed_twice",
@@ -20,6 +24,23 @@ HEADS: Final = {
 _STATES: Final = {"open": "open", "closed": "closed", "在办": "open", "办结": "closed"}
 _PLACE: Final = re.compile(r"[0-9]{12}([0-9]{3})?\Z")
 _HASH: Final = re.compile(r"[0-9a-f]{64}\Z")
+
+
+NIGHTLY: Final = Path(__file__).parents[1] / "data" / "reconciliation.json"
+
+
+@lru_cache(1)
+def nightly_hour() -> int:
+    """The hour in Asia/Shanghai at which dropped lists are compared again."""
+    found: int = json.loads(NIGHTLY.read_text(encoding="utf-8"))["nightly"]["hour"]
+    return found
+
+
+def night(now: datetime) -> datetime:
+    """The last nightly comparison that was due at this instant."""
+    local = now.astimezone(SHANGHAI)
+    due = local.replace(hour=nightly_hour(), minute=0, second=0, microsecond=0)
+    return due if due <= local else due - timedelta(days=1)
 
 
 class ListError(ValueError):

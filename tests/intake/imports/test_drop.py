@@ -2,13 +2,16 @@
 
 import json
 import os
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from intake.imports.drop import look
+from intake.imports.drop import compare_nightly, look
 from intake.imports.schemas import ImportView
+from intake.reconciliation.model import night, nightly_hour
+from services.clock import SHANGHAI
 from services.messaging.failpoints import Failed, arm, disarm
 from tests.intake.imports.world import court_rows, native, work_off
 from tests.intake.world import COURT, POLICE, Intake
@@ -154,3 +157,66 @@ async def test_a_dropped_list_is_reconciled(intake: Intake, folder: Path) -> Non
     assert found["unknown_here"]["reference"] == "X"
     assert found["unknown_there"]["reference"] == "（2026）浙0681民诉前调2号"
     assert set(found) == {"unknown_here", "unknown_there", None}
+
+
+def test_the_night_that_was_due_last_goes_by_the_hour_in_shanghai() -> None:
+    """The hour is data; a day in Shanghai begins eight hours before one in UTC."""
+    hour = nightly_hour()
+    due = datetime(2026, 11, 24, hour, tzinfo=SHANGHAI)
+
+    assert night(due) == due
+    assert night(due - timedelta(seconds=1)) == due - timedelta(days=1)
+    assert night((due + timedelta(hours=21)).astimezone(UTC)) == due
+
+
+async def test_the_last_dropped_list_is_compared_again_each_night(
+    intake: Intake, folder: Path
+) -> None:
+    """Once a night, a missed one made up for once; what was mended is gone, what was not stays."""
+    clock = intake.runtime.clock
+    drop(folder, "reconcile-old.csv", "编号\nY,\n".encode())
+    await settle(intake)
+    listed = "编号,状态\n（2026）浙0681民诉前调1号,在办\nX,\n".encode()
+    drop(folder, "reconcile-new.csv", listed)
+    os.utime(folder / "reconcile-new.csv", (2, 2))
+    await settle(intake)
+    at_once = {line.get("reference") for line in result(folder, "reconcile-new.csv")}
+    due = night(clock.now()) + timedelta(days=1)
+
+    clock.offset += due - clock.now() - timedelta(seconds=30)
+    early = await compare_nightly(intake.runtime)
+    drop(folder, "a.csv", court_rows(1))
+    await settle(intake)
+    clock.offset += timedelta(seconds=60)
+    on_time = [await compare_nightly(intake.runtime) for _ in range(2)]
+    clock.offset += timedelta(days=3)
+    later = [await compare_nightly(intake.runtime) for _ in range(2)]
+
+    assert (early, on_time, later) == (0, [1, 0], [1, 0])
+    assert at_once == {"（2026）浙0681民诉前调1号", "X", None}
+    days = [f"{day.astimezone(SHANGHAI):%Y-%m-%d}" for day in (due, due + timedelta(days=3))]
+    for day in days:
+        found = result(folder, f"reconcile-new.csv.{day}")
+        assert [line["reference"] for line in found[:-1]] == ["X"]
+    assert sorted(path.name for path in (folder / "done").glob("reconcile-old*")) == [
+        "reconcile-old.csv", "reconcile-old.csv.result.ndjson",
+    ]  # fmt: skip
+    listed_here = await intake.get("/v1/reconciliations")
+    assert len(listed_here.json()["items"]) == 4
+
+
+async def test_a_process_that_dies_after_a_nightly_comparison_writes_its_result_the_next_time(
+    intake: Intake, folder: Path
+) -> None:
+    drop(folder, "reconcile.csv", "编号\nX\n".encode())
+    await settle(intake)
+    intake.runtime.clock.offset += timedelta(days=1)
+    await compare_nightly(intake.runtime)
+    (written,) = (folder / "done").glob("reconcile.csv.2*")
+    before = written.read_bytes()
+    written.unlink()
+
+    again = await compare_nightly(intake.runtime)
+
+    assert (again, written.read_bytes()) == (1, before)
+    assert len((await intake.get("/v1/reconciliations")).json()["items"]) == 2
