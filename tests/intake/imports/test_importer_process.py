@@ -62,7 +62,7 @@ async def until(intake: Intake, import_id: str, rows: int) -> int:
 async def test_a_killed_importer_is_followed_by_one_that_does_the_rest_once(
     intake: Intake,
 ) -> None:
-    """Checklist 1.15: resumable; 1.33: beside the process that serves."""
+    """Checklist 1.15, 1.33: resumable, beside the process that serves."""
     await known_to_processes(intake)
     import_id = (await upload(intake, court_rows(600), mode="run")).json()["import_id"]
 
