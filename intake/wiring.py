@@ -17,6 +17,7 @@ from intake.gates.endpoints import router as gates
 from intake.imports import wiring as imports
 from intake.incidents.endpoints import router as incidents
 from intake.keys import publish_keys
+from intake.linking.endpoints import router as linking
 from intake.matters.endpoints import router as matters
 from intake.matters.handlers import deliver
 from intake.matters.repository import undelivered
@@ -85,6 +86,7 @@ ROOMS: Final = (
     front_door,
     imports.router,
     incidents,
+    linking,
     matters,
     notices,
     parties,
@@ -110,6 +112,7 @@ ROOMS_WITH_TABLES: Final = (
     "gates",
     "imports",
     "incidents",
+    "linking",
     "matters",
     "notices",
     "parties",

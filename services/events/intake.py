@@ -396,6 +396,37 @@ class SurvivingCaseClosed(Event):
     closed_at: Instant
 
 
+@event(
+    "liandiao.case.linked.v1",
+    owner=OWNER,
+    audience=("source", "handler"),
+    emitted_when="two cases were linked that go on apart; once on the stream of each",
+    source="design.md 4",
+)
+class CaseLinked(Event):
+    """This case belongs to another one: a counterclaim, a linked matter.
+
+    Which one is not said: who takes part in both hears the same link twice, or asks intake.
+    """
+
+    link_id: UUID
+    linked_at: Instant
+
+
+@event(
+    "liandiao.case.unlinked.v1",
+    owner=OWNER,
+    audience=("source", "handler"),
+    emitted_when="a link between two cases was ended; once on the stream of each",
+    source="design.md 4",
+)
+class CaseUnlinked(Event):
+    """The link is over; both cases go on as before."""
+
+    link_id: UUID
+    unlinked_at: Instant
+
+
 class AnswerError(Part):
     """One fault of a command: where, which rule, in words."""
 

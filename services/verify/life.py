@@ -175,6 +175,13 @@ def _cases_separated(life: Life, said: Said) -> None:
         life.faults.append(("a join was undone that never was", said.event_id))
 
 
+def _linked(what: str) -> Any:
+    def step(life: Life, said: Said) -> None:
+        life.once(said, f"link {said.data['link_id']} was {what}")
+
+    return step
+
+
 def _referral_withdrawn(life: Life, said: Said) -> None:
     life.once(said, f"referral {said.data['referral_id']} withdrawn in episode {said.episode}")
     waits = said.data.get("ask_by") is not None
@@ -324,6 +331,8 @@ _STEPS: Final[Mapping[str, Any]] = {
     "case.corrected.v1": _corrected,
     "party.left.v1": _party_left,
     "supplement.received.v1": _supplemented,
+    "case.linked.v1": _linked("told"),
+    "case.unlinked.v1": _linked("ended"),
     "referral.withdrawn.v1": _referral_withdrawn,
     "withdrawal.settled.v1": _withdrawal_settled,
     "case.closed.v1": _closed,

@@ -213,6 +213,12 @@ REQUESTS: dict[str, Callable[[About], Asked]] = {
         "/v1/incidents",
         lambda it: {"accident_number": "样例", "referrals": [it.scene.document]},
     ),
+    "POST /v1/cases/{case_id}/links": _post(
+        "/v1/cases/{case_id}/links",
+        lambda it: {"other_case_id": it["case_id"], "kind": "counterclaim"},
+    ),
+    "GET /v1/cases/{case_id}/links": _get("/v1/cases/{case_id}/links"),
+    "POST /v1/case-links/{link_id}/removals": _post("/v1/case-links/{link_id}/removals"),
     "GET /v1/incidents/{incident_id}": _get("/v1/incidents/{incident_id}"),
     "GET /v1/cases/{case_id}/shared-evidence": _get("/v1/cases/{case_id}/shared-evidence"),
     "GET /v1/cases": _list("/v1/cases", "case_id"),

@@ -13,6 +13,7 @@ from uuid import UUID
 from intake.duplicates import repository as duplicates
 from intake.imports.pool import Here
 from intake.imports.working import Importer
+from intake.linking import repository as linking
 from mediation.confirmation import repository as confirmations
 from routing import repository as routing_repository
 from routing.handlers import offering
@@ -530,8 +531,8 @@ class Maker:
         await self.it.settle()
 
     async def join(self, surviving: Scene, joined: Scene) -> None:
-        """A person once joined the two files of a kind."""
-        join_id = new_id()
+        """A person once joined the two files of a kind, and linked them."""
+        join_id, link_id = new_id(), new_id()
         async with self.it.runtimes["intake"].unit_of_work() as uow:
             await duplicates.join(
                 uow,
@@ -545,7 +546,20 @@ class Maker:
                     "joined_at": uow.now,
                 },
             )
+            await linking.add(
+                uow,
+                {
+                    "link_id": link_id,
+                    "case_id": UUID(surviving.ids["case_id"]),
+                    "other_case_id": UUID(joined.ids["case_id"]),
+                    "kind": "same_parties",
+                    "linked_by": surviving.handler,
+                    "linked_at": uow.now,
+                    "recorded_at": uow.now,
+                },
+            )
         surviving.ids["join_id"] = joined.ids["join_id"] = str(join_id)
+        surviving.ids["link_id"] = joined.ids["link_id"] = str(link_id)
 
     async def open_scene(self, kind: str) -> Scene:
         """A case at work."""

@@ -56,6 +56,7 @@ REMEMBERED = {
     "POST /v1/cases/{case_id}/attachments": "attachment_id",
     "POST /v1/cases/{case_id}/exports": "export_id",
     "POST /v1/cases/{case_id}/joins": "join_id",
+    "POST /v1/cases/{case_id}/links": "link_id",
     "POST /v1/cases/{case_id}/supplements": "supplement_id",
     "POST /v1/counter-entries": "entry_id",
     "POST /v1/imports": "import_id",

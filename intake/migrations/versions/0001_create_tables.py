@@ -722,6 +722,53 @@ def upgrade() -> None:
         postgresql_where=sa.text("undone_at IS NULL"),
     )
     op.create_table(
+        "case_link",
+        sa.Column("link_id", sa.UUID(), nullable=False),
+        sa.Column("case_id", sa.UUID(), nullable=False),
+        sa.Column("other_case_id", sa.UUID(), nullable=False),
+        sa.Column("kind", sa.Text(), nullable=False),
+        sa.Column("linked_by", sa.Text(), nullable=False),
+        sa.Column("acted_by", sa.Text(), nullable=True),
+        sa.Column("linked_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("removed_by", sa.Text(), nullable=True),
+        sa.Column("removed_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column(
+            "recorded_at",
+            sa.DateTime(timezone=True),
+            server_default=sa.text("now()"),
+            nullable=False,
+        ),
+        sa.CheckConstraint(
+            "kind IN ('counterclaim', 'same_relation', 'same_parties', 'follow_up')",
+            name=op.f("ck_case_link_kind"),
+        ),
+        sa.CheckConstraint(
+            "(removed_at IS NULL) = (removed_by IS NULL)", name=op.f("ck_case_link_removed")
+        ),
+        sa.CheckConstraint("case_id <> other_case_id", name=op.f("ck_case_link_another")),
+        sa.ForeignKeyConstraint(
+            ["case_id"], ["case_file.case_id"], name=op.f("fk_case_link_case_id")
+        ),
+        sa.ForeignKeyConstraint(
+            ["other_case_id"], ["case_file.case_id"], name=op.f("fk_case_link_other_case_id")
+        ),
+        sa.PrimaryKeyConstraint("link_id", name=op.f("pk_case_link")),
+        comment="Two cases that belong together and go on apart; told to who takes part in both",
+    )
+    op.create_index("ix_case_link_case_id", "case_link", ["case_id"], unique=False)
+    op.create_index("ix_case_link_other_case_id", "case_link", ["other_case_id"], unique=False)
+    op.create_index(
+        "ix_case_link_standing",
+        "case_link",
+        [
+            sa.literal_column("least(case_id, other_case_id)"),
+            sa.literal_column("greatest(case_id, other_case_id)"),
+            "kind",
+        ],
+        unique=True,
+        postgresql_where=sa.text("removed_at IS NULL"),
+    )
+    op.create_table(
         "deadline",
         sa.Column("clock_id", sa.UUID(), nullable=False),
         sa.Column("case_id", sa.UUID(), nullable=False),

@@ -1,0 +1,1 @@
+"""Counterclaims and linked matters: cases that belong together and go on apart."""
