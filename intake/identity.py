@@ -10,6 +10,7 @@ import re
 from dataclasses import dataclass, replace
 from datetime import date
 from functools import lru_cache
+from operator import mul
 from typing import Final
 
 from stdnum import numdb
@@ -130,7 +131,9 @@ def _ended(code: str) -> int | None:
 
 def check_character(digits: str) -> str:
     """The 18th character for 17 digits (ISO 7064 MOD 11-2)."""
-    return _CHECKS[sum(w * int(d) for w, d in zip(_WEIGHTS, digits, strict=True)) % 11]
+    if len(digits) != len(_WEIGHTS):
+        raise ValueError("a check character is that of 17 digits")
+    return _CHECKS[sum(map(mul, _WEIGHTS, map(int, digits))) % 11]
 
 
 def check_uscc(number: str) -> Checked:

@@ -360,7 +360,7 @@ class _Rules:
 
     def _text(self, pointer: str, under: dict[str, Any]) -> str | None:
         """The text at the pointer's last step, unless the schema refused it."""
-        found = under.get(pointer.rsplit("/", 1)[1])
+        found = under.get(pointer[pointer.rindex("/") + 1 :])
         return found if isinstance(found, str) and pointer not in self.broken else None
 
     def _instant(self, pointer: str, under: dict[str, Any]) -> datetime | None:
