@@ -14,7 +14,7 @@ from intake.rights import erasing, handlers, keeping, repository, schemas, views
 from intake.schemas import Purpose
 from services.access import AgencyScope
 from services.auth import Caller
-from services.errors import Conflict, NotFound
+from services.errors import Conflict, Gone, NotFound
 from services.http import Party, Reader, Unit, requires
 from services.idempotency import Once
 from services.problem import problems
@@ -87,7 +87,7 @@ async def list_requests(
     "/v1/correction-requests/{request_id}/decisions",
     status_code=201,
     response_model=schemas.CorrectionRequest,
-    responses=problems(Conflict, *WRITES),
+    responses=problems(Conflict, Gone, *WRITES),
     summary="Decide what a party asked to have put right",
 )
 async def decide_correction(
