@@ -41,12 +41,12 @@ async def raise_alert(uow: UnitOfWork, alert: AlertRaised) -> None:
     """Ask the police, whoever has a turn and whether or not anybody accepted (人民调解法 25).
 
     Or the organ that the alert names (反家庭暴力法 14, 未成年人保护法 11: N-07, N-08). Emits
-    ``ParticipantJoined``, ``LinkageRequested`` and a clock. Where the directory has no police for
-    the place nobody can be asked: intake's doctor tells it.
+    ``ParticipantJoined``, ``LinkageRequested`` and a clock. Nobody asks itself. Where the directory
+    has no police for the place nobody can be asked: intake's doctor tells it.
     """
     await uow.lock_case(alert.case_id)
     case = await repository.case_of(uow.db, alert.case_id)
-    if case is None or case["state"] == "closed":
+    if case is None or case["state"] == "closed" or alert.asks == alert.raised_by:
         return
     asked = alert.asks or police_of(
         uow.runtime.directory.all("organisation").values(),

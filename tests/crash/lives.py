@@ -53,6 +53,8 @@ def _record(number: int, type_: str, sequences: dict[str, int], offset: int) -> 
     headers["ce_subject"] = case_id
     headers["ce_id"] = _id(number, f"{source} {sequences[source]}")
     data = _of_case(number, made["data"])
+    # A sample names one organisation for everything, and nobody asks itself.
+    data.pop("asks", None)
     if "case_number" in data:
         data["case_number"] = f"LD2026-330681-{number:07d}-A"
     return Incoming(

@@ -86,6 +86,15 @@ async def test_an_organ_that_the_alert_names_is_asked_beside_the_police(world: W
 
 
 @pytest.mark.postgres
+async def test_the_organ_that_raised_an_alert_is_not_asked_by_itself(world: World) -> None:
+    case = await world.registered()
+
+    await world.hear(case, "intake", an_alert(case).model_copy(update={"asks": COURT}))
+
+    assert [t for t in await world.told(case) if t["name"].startswith("linkage")] == []
+
+
+@pytest.mark.postgres
 async def test_a_withdrawn_alert_takes_the_request_back(world: World) -> None:
     case = await world.registered()
     alert = an_alert(case)
