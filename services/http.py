@@ -40,6 +40,9 @@ OF_THE_CONNECTION: Final = ["feed:read"]
 _limiter: Final = FixedWindowRateLimiter(MemoryStorage())
 # Who has used up its second, and until when (monotonic): told without asking the limiter again.
 _refused_until: Final[dict[tuple[str, str], float]] = {}
+# When the requests that a client has sent so far are through, evenly by its share (monotonic).
+_turns: Final[dict[tuple[str, str], float]] = {}
+AT_ONCE_SECONDS: Final = 0.05
 MANY_CLIENTS: Final = 10_000
 
 client_scheme = OAuth2(
@@ -70,7 +73,10 @@ async def _claims(request: Request) -> tuple[dict[str, Any], str]:
 
 
 async def _within_rate(runtime: "Runtime", client_id: str) -> None:
-    """Count a request. Raises ``TooManyRequests`` until the client's second is over."""
+    """Count a request, and let it wait for its turn when its client sends many at once.
+
+    Raises ``TooManyRequests`` until the client's second is over.
+    """
     now, who = time.monotonic(), (runtime.service.name, client_id)
     if now < _refused_until.get(who, 0.0):
         raise TooManyRequests(retry_after_seconds=1)
@@ -81,6 +87,20 @@ async def _within_rate(runtime: "Runtime", client_id: str) -> None:
             _refused_until.clear()
         _refused_until[who] = now + max(0.0, stats.reset_time - time.time())
         raise TooManyRequests(retry_after_seconds=1)
+    if wait := wait_for_turn(who, now, runtime.settings.requests_per_second):
+        await asyncio.sleep(wait)
+
+
+def wait_for_turn(who: tuple[str, str], now: float, share: int) -> float:
+    """Seconds that a request of this client waits, whose ``share`` is so many a second.
+
+    A twentieth of a second's share goes at once, the rest evenly: whoever sends its whole share in
+    one moment waits by itself instead of letting everybody wait. ``now`` is monotonic.
+    """
+    if len(_turns) > MANY_CLIENTS:
+        _turns.clear()
+    _turns[who] = turn = max(now, _turns.get(who, 0.0)) + 1 / share
+    return max(0.0, turn - now - max(1 / share, AT_ONCE_SECONDS))
 
 
 async def check_rate(scope: Scope, authorization: bytes) -> None:
