@@ -1,11 +1,13 @@
 """All SQL of duplicates: traits and keys, candidates by bounded look-ups, pairs, joins."""
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
 import asyncpg
+import orjson
 
 from intake.duplicates.model import Judgement, Person, Traits
 from intake.duplicates.rules import RULES, most_per_key
@@ -100,7 +102,7 @@ WITH found AS MATERIALIZED (
     ORDER BY d.case_id DESC LIMIT k.most) m
 )
 SELECT t.case_id, t.organisation, t.dispute_type, t.place, t.claim_fen, t.occurred_on,
-  t.received_at, t.people, t.words, t.figures, t.keys, t.guarded
+  t.received_at, t.people::text AS people, t.words, t.figures, t.keys, t.guarded
 FROM found JOIN duplicate_trait t USING (case_id)
 """
 
@@ -108,16 +110,21 @@ FROM found JOIN duplicate_trait t USING (case_id)
 async def candidates(db: Any, case_id: UUID, keys: Sequence[int]) -> dict[UUID, Traits]:
     """Cases that share a key, the newest of each key."""
     rows = await db.fetch(CANDIDATES, case_id, list(keys), most_per_key(keys))
-    return {row["case_id"]: _traits(row) for row in rows}
+    # In a thread: hundreds of files are read, and requests are answered meanwhile.
+    return await asyncio.to_thread(_by_case, rows)
+
+
+def _by_case(rows: Sequence[Row]) -> dict[UUID, Traits]:
+    return {row["case_id"]: _traits(row, orjson.loads(row["people"])) for row in rows}
 
 
 async def traits(db: Any, case_id: UUID) -> Traits | None:
     """A case's own traits."""
     row = await db.fetchrow("SELECT * FROM duplicate_trait WHERE case_id = $1", case_id)
-    return _traits(row) if row else None
+    return _traits(row, row["people"]) if row else None
 
 
-def _traits(row: Row) -> Traits:
+def _traits(row: Row, people: Sequence[list[Any]]) -> Traits:
     return Traits(
         row["organisation"],
         row["dispute_type"],
@@ -125,7 +132,7 @@ def _traits(row: Row) -> Traits:
         row["claim_fen"],
         row["occurred_on"],
         row["received_at"],
-        tuple(Person.read(person) for person in row["people"]),
+        tuple(Person.read(person) for person in people),
         frozenset(row["words"]),
         frozenset(row["figures"]),
         frozenset(row["keys"]),
