@@ -621,7 +621,10 @@ async def recall(assignment: Row, at: datetime, uow: UnitOfWork) -> None:
 async def change_lane(
     case_id: UUID, episode: int, to_lane: str, at: datetime, uow: UnitOfWork
 ) -> list[Row]:
-    """Take a new lane over; answers the mediations whose drafts it may concern."""
+    """Take a new lane over; answers the mediations whose drafts it may concern.
+
+    What is agreed stays in the lane in which it was concluded.
+    """
     await uow.db.execute(
         "UPDATE case_copy SET lane = $2, lane_since = $3 WHERE case_id = $1", case_id, to_lane, at
     )

@@ -106,6 +106,8 @@ class Plain:
 
     def __init__(self, lane: str) -> None:
         self.lane, self.closed = lane, False
+        # What is agreed stays in the lane in which it was concluded, wherever the case goes.
+        self.concluded_in = lane
         self.turn: tuple[str, str | None, str | None] = ("offered", None, None)
         self.state: str | None = None
         self.outcome: str | None = None
@@ -293,6 +295,7 @@ class Plain:
         self._call_off("agreed")
         oral = not agreement.signed
         self.state, self.outcome = "agreed", "agreed_oral" if oral else "agreed_written"
+        self.concluded_in = self.lane
         self.told.append(("mediation.ended", self.outcome))
         self._complete_if_kept()
 
@@ -371,7 +374,8 @@ class Plain:
     def end(self, outcome: str, told: bool, report: bool) -> bool:
         if self.closed or self.state in (None, "ended"):
             return False
-        if outcome != "agreed_written" and not (told and (report or self.lane == "pm")):
+        lane = self.concluded_in if self.state == "agreed" else self.lane
+        if outcome != "agreed_written" and not (told and (report or lane == "pm")):
             return False
         if self.state == "agreed":
             if outcome != "transferred_other" or any(o.state == "open" for o in self.obligations):
