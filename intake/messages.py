@@ -4,12 +4,14 @@ The rules of parties, safety and rights stand in ``data/messages.json``, in Chin
 """
 
 import json
+from functools import lru_cache
 from pathlib import Path
 from typing import Final
 
 from services.errors import FieldError
 
 _FILE: Final = Path(__file__).parent / "data" / "messages.json"
+_CHINESE: Final = Path(__file__).parent / "data" / "messages_zh.json"
 MESSAGES: Final[dict[str, str]] = {
     "required": "The member is required.",
     "type": "The member has the wrong JSON type.",
@@ -130,9 +132,20 @@ MESSAGES: Final[dict[str, str]] = {
 }
 
 
+@lru_cache(1)
+def chinese() -> dict[str, str]:
+    """Each rule's sentence in Chinese, of this module and of the adapters."""
+    found: dict[str, str] = json.loads(_CHINESE.read_text(encoding="utf-8"))["rules"]
+    return found
+
+
+@lru_cache(1000)
 def message(code: str) -> str:
-    """The sentence of a rule."""
-    return MESSAGES[code]
+    """The sentence of a rule, in Chinese and English."""
+    said, zh = MESSAGES[code], chinese().get(code, "")
+    return (
+        said if any("\u4e00" <= sign <= "\u9fff" for sign in said[:4]) else f"{zh} {said}".strip()
+    )
 
 
 def fault(pointer: str, code: str) -> FieldError:

@@ -21,15 +21,15 @@ _LITERAL: Final = re.compile(r"true|false|null")
 _SURROGATE: Final = re.compile("[\ud800-\udfff]")
 
 MESSAGES: Final = {
-    "empty_body": "The body is empty.",
-    "body_too_large": "The body is larger than 1 MiB.",
-    "not_utf8": "The body is not UTF-8.",
-    "not_json": "The body is not JSON (RFC 8259) here.",
-    "duplicate_key": "The member stands twice in its object.",
-    "nesting_too_deep": "Objects and arrays are nested deeper than 32 levels.",
-    "control_character": "The text contains a control character.",
-    "lone_surrogate": "The text contains half of a surrogate pair.",
-    "number_out_of_range": "The number is too large to be read exactly.",
+    "empty_body": "请求没有内容。 The body is empty.",
+    "body_too_large": "请求超过 1 MiB。 The body is larger than 1 MiB.",
+    "not_utf8": "请求不是 UTF-8 编码。 The body is not UTF-8.",
+    "not_json": "此处不是 JSON（RFC 8259）。 The body is not JSON (RFC 8259) here.",
+    "duplicate_key": "同一对象中该项出现两次。 The member stands twice in its object.",
+    "nesting_too_deep": "嵌套超过 32 层。 Objects and arrays are nested deeper than 32 levels.",
+    "control_character": "文本含有控制字符。 The text contains a control character.",
+    "lone_surrogate": "文本含有半个代理对。 The text contains half of a surrogate pair.",
+    "number_out_of_range": "数值过大，无法精确读取。 The number is too large to be read exactly.",
 }
 
 

@@ -125,6 +125,44 @@ _RULES = {
 }
 
 
+# What pydantic finds, in Chinese; its own words follow in English.
+_CHINESE = {
+    "missing": "缺少必填项。",
+    "extra_forbidden": "没有这一项。",
+    "string_type": "须为文本。",
+    "string_too_short": "内容过短。",
+    "string_too_long": "内容过长。",
+    "string_pattern_mismatch": "格式不对。",
+    "int_type": "须为整数。",
+    "int_parsing": "须为整数。",
+    "int_from_float": "须为整数。",
+    "bool_type": "须为是或者否。",
+    "bool_parsing": "须为是或者否。",
+    "greater_than": "数值小于允许的范围。",
+    "greater_than_equal": "数值小于允许的范围。",
+    "less_than": "数值大于允许的范围。",
+    "less_than_equal": "数值大于允许的范围。",
+    "enum": "不在规定的取值范围内。",
+    "literal_error": "不在规定的取值范围内。",
+    "list_type": "须为列表。",
+    "dict_type": "须为对象。",
+    "model_type": "须为对象。",
+    "model_attributes_type": "须为对象。",
+    "too_short": "项数过少。",
+    "too_long": "项数过多。",
+    "uuid_type": "须为编号（UUID）。",
+    "uuid_parsing": "须为编号（UUID）。",
+    "datetime_type": "须为时刻，例如 2026-11-16T10:00:00+08:00。",
+    "datetime_parsing": "须为时刻，例如 2026-11-16T10:00:00+08:00。",
+    "datetime_from_date_parsing": "须为时刻，例如 2026-11-16T10:00:00+08:00。",
+    "timezone_aware": "时刻须写明时区。",
+    "date_type": "须为日期，例如 2026-11-16。",
+    "date_parsing": "须为日期，例如 2026-11-16。",
+    "date_from_datetime_parsing": "须为日期，例如 2026-11-16。",
+}
+_CHINESE_OTHERWISE = "该项不符合规定。"
+
+
 def _pointer(location: tuple[Any, ...]) -> str:
     parts = [str(p).replace("~", "~0").replace("/", "~1") for p in location]
     if parts and parts[0] == "body":
@@ -138,13 +176,14 @@ def from_validation(error: RequestValidationError) -> Problem:
         FieldError(
             _pointer(tuple(e["loc"])),
             _RULES.get(e["type"], e["type"]),
-            {"missing": "this member is required"}.get(e["type"], _message(e)),
+            f"{_CHINESE.get(e['type'], _CHINESE_OTHERWISE)} {_message(e)}",
         )
         for e in error.errors()
     ]
     if any(e["type"] == "json_invalid" for e in error.errors()):
         return errors.Malformed(
-            "the body is not JSON", errors=[FieldError("", "not_json", "the body is not JSON")]
+            "the body is not JSON",
+            errors=[FieldError("", "not_json", "请求不是 JSON。 the body is not JSON")],
         )
     return errors.Invalid(errors=faults)
 
@@ -152,6 +191,8 @@ def from_validation(error: RequestValidationError) -> Problem:
 def _message(error: Any) -> str:
     """pydantic's words only where they cannot hold the input."""
     kind = str(error["type"])
+    if kind == "missing":
+        return "this member is required"
     if kind in ("value_error", "assertion_error", "enum", "literal_error"):
         expected = (error.get("ctx") or {}).get("expected")
         return f"expected {expected}" if expected else "the value breaks a rule"

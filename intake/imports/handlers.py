@@ -13,11 +13,12 @@ from intake.adapters.layout import Layout, LayoutError, checked, shipped
 from intake.adapters.messages import message
 from intake.imports import repository
 from intake.imports.files import FILE_TABLE, Parts, seal, unseal
-from intake.imports.messages import chinese, shown
+from intake.imports.messages import shown
 from intake.imports.model import ENDED
 from intake.imports.refusals import Refusals
 from intake.imports.working import REFUSAL_TABLE
 from intake.keys import keys_of
+from intake.messages import chinese
 from services.errors import Conflict, FieldError, Gone, Invalid, NotFound, TooLarge, TooManyRequests
 from services.ids import new_id
 from services.unit_of_work import UnitOfWork

@@ -1,18 +1,8 @@
 """What an import says of a row, in Chinese and English; never with a value in it."""
 
-import json
-from functools import lru_cache
-from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
-FILE: Final = Path(__file__).parents[1] / "data" / "messages_zh.json"
-
-
-@lru_cache(1)
-def chinese() -> dict[str, str]:
-    """Each rule's sentence in Chinese."""
-    found: dict[str, str] = json.loads(FILE.read_text(encoding="utf-8"))["rules"]
-    return found
+from intake.messages import chinese
 
 
 def shown(reason: dict[str, Any]) -> dict[str, Any]:
@@ -23,8 +13,14 @@ def shown(reason: dict[str, Any]) -> dict[str, Any]:
 def why(reasons: list[dict[str, Any]]) -> str:
     """What refuses a row, in one cell: column, rule, both sentences."""
     return "; ".join(
-        f"{each['column'] or each['pointer'] or '整行 the row'}: {each['rule']}: "
-        f"{chinese().get(each['rule'], '')} {each['message']}".replace(":  ", ": ")
+        f"{each['column'] or each['pointer'] or '整行 the row'}: {each['rule']}: {_both(each)}"
         for each in reasons
         if each["level"] == "refused"
     )
+
+
+def _both(reason: dict[str, Any]) -> str:
+    """Both sentences: intake's own rules have them in one, a layout's are told in English."""
+    said: str = reason["message"]
+    zh = chinese().get(reason["rule"], "")
+    return said if zh in said else f"{zh} {said}"

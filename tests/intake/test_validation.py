@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from intake.messages import MESSAGES
+from intake.messages import message
 from intake.validation import county, normal_reference, read_instant, validate
 from services.events import lanes
 from tests.intake.world import NOW, SAMPLES, directory, referral, sample
@@ -16,7 +16,7 @@ def look(document: Any) -> tuple[set[tuple[str, str]], set[tuple[str, str]]]:
     """Errors and warnings as sets of (pointer, code)."""
     verdict = validate(document, directory(), lanes.may_send, NOW)
     for found in (*verdict.errors, *verdict.warnings):
-        assert found.message == MESSAGES[found.code]
+        assert found.message == message(found.code)
     return (
         {(e.pointer, e.code) for e in verdict.errors},
         {(w.pointer, w.code) for w in verdict.warnings},
@@ -225,7 +225,7 @@ def test_a_delegation_without_the_applicants_recorded_consent_is_told_with_its_c
     _, warnings = look(document)
 
     assert (("/parties/0/consent", "consent_not_recorded") in warnings) is warned
-    told = MESSAGES["consent_not_recorded"]
+    told = message("consent_not_recorded")
     assert "法释〔2016〕14号" in told
     assert "L-03" in told
 
