@@ -1,5 +1,6 @@
 """What mediation hears, and what it makes of it: the tuple is its whole appetite."""
 
+from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
@@ -161,20 +162,23 @@ async def correct_case(event: Received[CaseCorrected], uow: UnitOfWork) -> None:
 
 async def rest(event: Received[CasesJoined], uow: UnitOfWork) -> None:
     """The dispute is handled in another file: the open turn at this one is taken back."""
-    if event.data.side != "joined" or not await _known(event.case_id, uow):
-        return
-    row = await queue_rows.turn_of(uow.db, event.case_id, event.episode)
-    if row is not None:
-        await proceedings.recall(row, event.data.joined_at, uow)
+    if event.data.side == "joined":
+        await _take_back(event, event.data.joined_at, uow)
 
 
 async def end_withdrawn(event: Received[WithdrawalSettled], uow: UnitOfWork) -> None:
     """The referral was taken back and nobody asked to go on: so is the open turn, if not agreed."""
-    if event.data.result != "ends" or not await _known(event.case_id, uow):
+    if event.data.result == "ends":
+        await _take_back(event, event.data.settled_at, uow)
+
+
+async def _take_back(event: Received[Any], at: datetime, uow: UnitOfWork) -> None:
+    """The turn that the case has open in this round, if it has one."""
+    if not await _known(event.case_id, uow):
         return
     row = await queue_rows.turn_of(uow.db, event.case_id, event.episode)
     if row is not None:
-        await proceedings.recall(row, event.data.settled_at, uow)
+        await proceedings.recall(row, at, uow)
 
 
 # -- clocks ------------------------------------------------------------------------------------

@@ -4,6 +4,8 @@ import asyncio
 import re
 import time
 from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Annotated, Any, Final
 from uuid import UUID
 
@@ -13,6 +15,7 @@ from fastapi.security.utils import get_authorization_scheme_param
 from limits import RateLimitItemPerSecond
 from limits.aio.storage import MemoryStorage
 from limits.aio.strategies import FixedWindowRateLimiter
+from pydantic import AwareDatetime
 from starlette.types import Scope
 
 from services.auth import Caller, PartyCaller
@@ -339,6 +342,28 @@ async def reader(
 
 Unit = Annotated[UnitOfWork, Depends(unit_of_work, scope="function")]
 Reader = Annotated[UnitOfWork, Depends(reader, scope="function")]
+
+
+@dataclass(frozen=True)
+class Period:
+    """From when until when something is counted."""
+
+    since: datetime
+    until: datetime
+
+
+def _period(
+    uow: Reader, since: AwareDatetime | None = None, until: AwareDatetime | None = None
+) -> Period:
+    """The 24 hours before ``until``, or before now, when ``since`` is left out."""
+    end = until or uow.now
+    begin = since or end - timedelta(days=1)
+    if begin > end:
+        raise Malformed("the end of the time is before its beginning")
+    return Period(begin, end)
+
+
+Counted = Annotated[Period, Depends(_period, scope="function")]
 
 
 # -- versions ----------------------------------------------------------------------------------

@@ -1,11 +1,9 @@
 """The doors of a desk over REST: quick form, supplements and repeat calls, mandates."""
 
-from datetime import timedelta
 from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import APIRouter
-from pydantic import AwareDatetime
 
 from intake import repository as referrals
 from intake.doors import handlers, mandates, repository
@@ -30,14 +28,13 @@ from services.errors import (
     Conflict,
     IdempotencyInProgress,
     IdempotencyKeyReused,
-    Malformed,
     NotFound,
     ReferenceInUse,
     Refused,
     TooLarge,
     UnsupportedMediaType,
 )
-from services.http import Party, Reader, Unit, requires
+from services.http import Counted, Party, Reader, Unit, requires
 from services.idempotency import Once
 from services.paging import Items
 from services.problem import problems
@@ -89,16 +86,11 @@ async def _first(referral_id: UUID, caller: Caller, uow: UnitOfWork) -> handlers
 async def count_entries(
     caller: Annotated[Caller, requires("referral:read")],
     uow: Reader,
-    since: AwareDatetime | None = None,
-    until: AwareDatetime | None = None,
+    period: Counted,
 ) -> Any:
     """Your own, of the last 24 hours when left out."""
-    end = until or uow.now
-    begin = since or end - timedelta(days=1)
-    if begin > end:
-        raise Malformed("the end of the time is before its beginning")
-    found = await repository.counts(uow, caller.organisation, begin, end)
-    return {"since": begin, "until": end, **found}
+    found = await repository.counts(uow, caller.organisation, period.since, period.until)
+    return {"since": period.since, "until": period.until, **found}
 
 
 @router.post(

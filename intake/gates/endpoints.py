@@ -1,11 +1,9 @@
 """Checks before registering, refusals on record, and their review, over REST."""
 
-from datetime import timedelta
 from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Query
-from pydantic import AwareDatetime
 
 from intake import receipt
 from intake.endpoints import referral_document
@@ -30,13 +28,12 @@ from services.errors import (
     Gone,
     IdempotencyInProgress,
     IdempotencyKeyReused,
-    Malformed,
     NotFound,
     TooLarge,
     UnsupportedMediaType,
 )
 from services.events import lanes
-from services.http import Reader, Unit, requires
+from services.http import Counted, Reader, Unit, requires
 from services.idempotency import Once
 from services.paging import Items, Paging
 from services.problem import problems
@@ -162,18 +159,13 @@ async def list_refusals(
 async def count_refusals(
     caller: Annotated[Caller, requires("refusal:read")],
     uow: Reader,
-    since: AwareDatetime | None = None,
-    until: AwareDatetime | None = None,
+    period: Counted,
 ) -> Any:
     """Your own, of the last 24 hours when left out, beside the referrals that were registered."""
-    end = until or uow.now
-    begin = since or end - timedelta(days=1)
-    if begin > end:
-        raise Malformed("the end of the time is before its beginning")
-    rows, registered = await repository.counts(uow, caller.organisation, begin, end)
+    rows, registered = await repository.counts(uow, caller.organisation, period.since, period.until)
     return {
-        "since": begin,
-        "until": end,
+        "since": period.since,
+        "until": period.until,
         "registered": registered,
         "refusals": sum(row["refusals"] for row in rows),
         "overdue": sum(row["overdue"] for row in rows),

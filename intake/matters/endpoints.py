@@ -1,11 +1,10 @@
 """Matters over REST; to the line a sealed matter is about, it is not there."""
 
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import APIRouter, Query, Request, Response
-from pydantic import AwareDatetime
 
 from intake import receipt
 from intake.gates.handlers import named
@@ -42,7 +41,6 @@ from services.errors import (
     IdempotencyInProgress,
     IdempotencyKeyReused,
     Invalid,
-    Malformed,
     NotFound,
     ReferenceInUse,
     Refused,
@@ -51,7 +49,7 @@ from services.errors import (
     VersionMismatch,
     VersionRequired,
 )
-from services.http import IfMatch, Reader, Unit, etag, requires, runtime_of
+from services.http import Counted, IfMatch, Reader, Unit, etag, requires, runtime_of
 from services.idempotency import Once
 from services.paging import Items, Paging
 from services.problem import problems
@@ -208,19 +206,14 @@ def _item(row: Any, caller: Caller, now: datetime) -> dict[str, Any]:
 async def count_matters(
     caller: Reading,
     uow: Reader,
-    since: AwareDatetime | None = None,
-    until: AwareDatetime | None = None,
+    period: Counted,
 ) -> Any:
     """Those you took, must answer or have passed on; of the last 24 hours when left out."""
-    end = until or uow.now
-    begin = since or end - timedelta(days=1)
-    if begin > end:
-        raise Malformed("the end of the time is before its beginning")
     line = agency(uow.runtime.directory, caller.organisation)
-    rows = await repository.counts(uow, caller.organisation, line, begin, end)
+    rows = await repository.counts(uow, caller.organisation, line, period.since, period.until)
     by_kind = [{**dict(row), **kinds()[row["kind"]].answer_within} for row in rows]
     totals = {name: sum(row[name] for row in rows) for name in ("taken", "overdue", "late")}
-    return {"since": begin, "until": end, **totals, "by_kind": by_kind}
+    return {"since": period.since, "until": period.until, **totals, "by_kind": by_kind}
 
 
 @router.get(
