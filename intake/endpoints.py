@@ -17,6 +17,9 @@ from intake.keys import keys_of
 from intake.matters.record import on_record
 from intake.receipts import exchange
 from intake.referral_document import opened
+from intake.search import repository as searching
+from intake.search.endpoints import page_of
+from intake.search.model import Sought
 from intake.tracking.endpoints import themselves
 from intake.tracking.follower import Follower
 from intake.validation import normal_reference, schema
@@ -137,12 +140,11 @@ async def list_referrals(
 ) -> Any:
     """The caller's referrals; ``reference`` finds one by the caller's own number."""
     filters = {"reference": reference}
-    after = page.after(filters, direction="desc")
     rows = await repository.own_referrals(
         uow,
         AgencyScope(caller),
         normal_reference=normal_reference(reference) if reference else None,
-        before=_uuid_of(after),
+        before=page.after_id(filters, direction="desc"),
         limit=page.fetch,
     )
     return page.answer(
@@ -285,27 +287,27 @@ async def list_cases(
     ] = None,
     reference: Annotated[str | None, Query(max_length=100, description="Your own number")] = None,
 ) -> Any:
-    """Cases in which the organisation takes part now."""
-    filters = {
-        "state": state,
-        "stage": stage,
-        "lane": lane,
-        "place": place,
-        "reference": reference,
-    }
-    after = page.after(filters, direction="desc")
-    rows = await repository.cases(
-        uow,
-        AgencyScope(caller),
+    """Cases in which the organisation takes part now.
+
+    Where little fits, a page may hold fewer than `limit`, or none, with a `next`: that far it has
+    looked, older cases follow.
+    """
+    asked = Sought(
+        own_reference=normal_reference(reference) if reference else None,
+        place=place,
+        lane=lane,
         state=state,
         stage=stage,
-        lane=lane,
-        place=place,
-        normal_reference=normal_reference(reference) if reference else None,
-        before=_uuid_of(after),
+    )
+    filters = asked.filters()
+    found = await searching.search(
+        uow,
+        AgencyScope(caller),
+        asked,
+        before=page.after_id(filters, direction="desc"),
         limit=page.fetch,
     )
-    return page.answer(rows, lambda row: [row["case_id"]], dict, filters, direction="desc")
+    return page_of(found, page, filters)
 
 
 @router.get(
@@ -707,15 +709,6 @@ async def read_contacts(
 def _services_only(caller: Caller) -> None:
     if not caller.is_service:
         raise Forbidden("for the other services alone")
-
-
-def _uuid_of(after: list[Any] | None) -> UUID | None:
-    if after is None:
-        return None
-    try:
-        return UUID(after[0])
-    except (ValueError, TypeError, IndexError, AttributeError):
-        raise CursorInvalid() from None
 
 
 def _pair_of(after: list[Any] | None) -> list[Any] | None:

@@ -393,59 +393,6 @@ async def case(uow: UnitOfWork, case_id: UUID) -> Row | None:
     return await uow.db.fetchrow("SELECT * FROM case_file WHERE case_id = $1", case_id)
 
 
-async def cases(
-    uow: UnitOfWork,
-    scope: AgencyScope,
-    *,
-    state: str | None,
-    stage: str | None,
-    lane: str | None,
-    place: str | None,
-    normal_reference: str | None,
-    before: UUID | None,
-    limit: int,
-) -> list[Row]:
-    """Cases in which the organisation takes part now, youngest first; ``place`` is a prefix.
-
-    The text holds only the conditions asked for: a plan for all of them at once reads every case.
-    """
-    values: list[Any] = [scope.organisation]
-
-    def given(condition: str, value: Any) -> str:
-        if value is None:
-            return ""
-        values.append(value)
-        return f" AND {condition.format(n=len(values))}"
-
-    filters = "".join(
-        (
-            given("p.case_id < ${n}", before),
-            given("c.state = ${n}", state),
-            given("c.stage = ${n}", stage),
-            given("c.lane = ${n}", lane),
-            given("starts_with(c.place, ${n})", place),
-            given(
-                "c.case_id IN (SELECT case_id FROM referral WHERE organisation = $1"
-                " AND normal_reference = ${n})",
-                normal_reference,
-            ),
-        )
-    )
-    # One row per case, though an organisation may take part in two roles.
-    rows: list[Row] = await uow.db.fetch(
-        f"""SELECT c.*, (SELECT reference FROM referral r WHERE r.referral_id = c.referral_id
-             AND r.organisation = $1) AS reference
-        FROM participation p JOIN case_file c USING (case_id)
-        WHERE p.organisation = $1 AND p.left_at IS NULL
-          AND NOT EXISTS (SELECT 1 FROM participation q WHERE q.organisation = $1
-            AND q.case_id = p.case_id AND q.left_at IS NULL
-            AND q.participation_id < p.participation_id){filters}
-        ORDER BY p.case_id DESC LIMIT {int(limit)}""",
-        *values,
-    )
-    return rows
-
-
 async def parties(uow: UnitOfWork, case_id: UUID) -> list[Row]:
     """The parties without names, in the referral's order."""
     rows: list[Row] = await uow.db.fetch(

@@ -93,7 +93,7 @@ async def list_messages(
     rows = await repository.Messages(uow.db, AgencyScope(caller)).page(
         case_id=case_id,
         state=state,
-        after=page.after(filters, direction="desc"),
+        after=page.after_id(filters, direction="desc"),
         limit=page.fetch,
     )
     return page.answer(rows, lambda r: (r["id"],), dict, filters, direction="desc")

@@ -580,7 +580,7 @@ class Messages:
         *,
         case_id: UUID | None,
         state: str | None,
-        after: Sequence[Any] | None,
+        after: UUID | None,
         limit: int,
     ) -> list[asyncpg.Record]:
         """Messages, newest first."""
@@ -595,7 +595,7 @@ class Messages:
             self._source_hears,
             case_id,
             state,
-            UUID(str(after[0])) if after else None,
+            after,
             limit,
         )
         return rows

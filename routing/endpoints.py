@@ -389,14 +389,13 @@ async def _list(
         ]
         + [f"t.{c} = $1" for c in own if c[-1] != "s"]
     )
-    after = page.after(filters)
     rows = await repository.list_rows(
         uow.db,
         table,
         f"({scope})",
         caller.organisation,
         filters,
-        UUID(str(after[0])) if after else None,
+        page.after_id(filters),
         page.fetch,
     )
     return page.answer(rows, lambda r: (str(r["id"]),), view, filters)

@@ -5,6 +5,7 @@ import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Generic, TypeVar
+from uuid import UUID
 
 import orjson
 from fastapi import Depends, Query
@@ -60,6 +61,14 @@ class Page:
             raise CursorInvalid()
         return keys
 
+    def after_id(self, filters: dict[str, Any], *, direction: str = "asc") -> UUID | None:
+        """The id of the last row seen, where the id alone sorts. Raises ``CursorInvalid``."""
+        keys = self.after(filters, direction=direction)
+        try:
+            return None if keys is None else UUID(keys[0])
+        except (ValueError, TypeError, AttributeError, IndexError):
+            raise CursorInvalid() from None
+
     def answer(
         self,
         rows: Sequence[Any],
@@ -68,14 +77,19 @@ class Page:
         filters: dict[str, Any],
         *,
         direction: str = "asc",
+        furthest: Sequence[Any] | None = None,
     ) -> dict[str, Any]:
-        """The page: ``rows`` were fetched with ``fetch`` as their limit."""
+        """The page: ``rows`` were fetched with ``fetch`` as their limit.
+
+        ``furthest``: sort keys up to which was looked, where more may follow a page that is short.
+        """
         shown = rows[: self.limit]
         following = None
-        if len(rows) > self.limit:
+        last = key(shown[-1]) if len(rows) > self.limit else furthest
+        if last is not None:
             cursor = {
                 "v": 1,
-                "k": list(key(shown[-1])),
+                "k": list(last),
                 "f": _filters_mark(filters),
                 "d": direction,
             }

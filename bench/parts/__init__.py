@@ -9,6 +9,7 @@ from bench.parts import (
     latency,
     posting,
     reading,
+    searching,
     soaking,
     starting,
     straining,
@@ -29,6 +30,7 @@ PARTS: Final[Mapping[str, Part]] = {
     "consumer": streaming.consumer,
     "backlog": streaming.backlog,
     "reads": reading.reads,
+    "search": searching.search,
     "imports": importing.imports,
     "duplicates": duplicates.duplicates,
     # Last but the soak: what it leaves to compare for likely duplicates disturbs whatever follows.

@@ -128,17 +128,12 @@ async def list_refusals(
 ) -> Any:
     """Youngest first, without what was written in them."""
     filters = {"to_review": to_review, "overdue": overdue}
-    after = page.after(filters, direction="desc")
-    try:
-        before = UUID(after[0]) if after else None
-    except (ValueError, TypeError, AttributeError):
-        raise CursorInvalid() from None
     rows = await repository.listed(
         uow,
         caller.organisation,
         to_review=to_review,
         overdue=overdue,
-        before=before,
+        before=page.after_id(filters, direction="desc"),
         limit=page.fetch,
     )
     return page.answer(

@@ -167,10 +167,8 @@ async def list_imports(
     caller: Annotated[Caller, requires("referral:read")], uow: Reader, page: Paging
 ) -> Any:
     """Dry runs and runs of the organisation."""
-    after = page.after({}, direction="desc")
-    rows = await repository.own_runs(
-        uow, AgencyScope(caller), before=_uuid(after), limit=page.fetch
-    )
+    before = page.after_id({}, direction="desc")
+    rows = await repository.own_runs(uow, AgencyScope(caller), before=before, limit=page.fetch)
     return page.answer(rows, lambda r: [r["import_id"]], handlers.view, {}, direction="desc")
 
 
@@ -332,15 +330,6 @@ async def put_layout(
     """Checked whole; a higher `version` than before. Its version guards it, so no `If-Match`."""
     layout = await handlers.put_layout(uow, caller.connection, name, definition)
     return handlers.layout_view(layout, own=True)
-
-
-def _uuid(after: list[Any] | None) -> UUID | None:
-    if after is None:
-        return None
-    try:
-        return UUID(after[0])
-    except (ValueError, TypeError, AttributeError, IndexError):
-        raise CursorInvalid() from None
 
 
 def _number(after: list[Any] | None) -> int:

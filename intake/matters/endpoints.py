@@ -160,11 +160,6 @@ async def list_matters(
 ) -> Any:
     """Youngest first; none that is about your own line."""
     filters = {"kind": kind, "state": state, "mine": mine, "overdue": overdue}
-    after = page.after(filters, direction="desc")
-    try:
-        before = UUID(after[0]) if after else None
-    except (ValueError, TypeError, AttributeError):
-        raise CursorInvalid() from None
     rows = await repository.listed(
         uow,
         caller.organisation,
@@ -173,7 +168,7 @@ async def list_matters(
         state=state,
         mine=mine,
         overdue=overdue,
-        before=before,
+        before=page.after_id(filters, direction="desc"),
         limit=page.fetch,
     )
     return page.answer(

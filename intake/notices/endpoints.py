@@ -28,16 +28,9 @@ async def list_notices(
     caller: Annotated[Caller, requires("matter:read")], uow: Reader, page: Paging
 ) -> Any:
     """Open tasks, oldest first: a notice to the party, or one that you were sent yourself."""
-    after = page.after({})
-    rows = await repository.tasks(uow, caller.organisation, after=_uuid(after), limit=page.fetch)
+    after = page.after_id({})
+    rows = await repository.tasks(uow, caller.organisation, after=after, limit=page.fetch)
     return page.answer(rows, lambda row: [row["notice_id"]], dict, {})
-
-
-def _uuid(after: list[Any] | None) -> UUID | None:
-    try:
-        return UUID(after[0]) if after else None
-    except (ValueError, TypeError, AttributeError):
-        raise CursorInvalid() from None
 
 
 @router.get(

@@ -93,11 +93,7 @@ async def list_reconciliations(
     caller: Annotated[Caller, requires("referral:read")], uow: Reader, page: Paging
 ) -> Any:
     """Those asked for, and those of dropped lists."""
-    after = page.after({}, direction="desc")
-    try:
-        before = None if after is None else UUID(after[0])
-    except (ValueError, TypeError, AttributeError, IndexError):
-        raise CursorInvalid() from None
+    before = page.after_id({}, direction="desc")
     rows = await repository.of_the_organisation(
         uow, AgencyScope(caller), before=before, limit=page.fetch
     )

@@ -154,11 +154,7 @@ async def list_rounds(
     caller: Annotated[Caller, requires("referral:read")], uow: Reader, page: Paging
 ) -> Any:
     """Each with its findings."""
-    after = page.after({}, direction="desc")
-    try:
-        before = UUID(after[0]) if after else None
-    except (ValueError, TypeError, AttributeError):
-        raise CursorInvalid() from None
+    before = page.after_id({}, direction="desc")
     rows = await repository.listed(uow, caller.organisation, before=before, limit=page.fetch)
     views = await _views(uow, rows)
     return page.answer(views, lambda row: [row["round_id"]], dict, {}, direction="desc")

@@ -1,6 +1,5 @@
 """Searching: what was typed is folded, what is personal is hashed before it goes anywhere."""
 
-from typing import Any
 from uuid import UUID
 
 from intake import case_number
@@ -34,16 +33,16 @@ def sought(body: SearchBody, hasher: Hasher) -> Sought:
     if faults:
         raise Invalid(errors=faults)
     return Sought(
-        number,
-        tuple(keys),
-        body.party is not None,
-        body.place,
-        body.dispute_type,
-        body.lane,
-        body.state,
-        body.stage,
-        body.registered_from,
-        body.registered_until,
+        case_number=number,
+        keys=tuple(keys),
+        by_party=body.party is not None,
+        place=body.place,
+        dispute_type=body.dispute_type,
+        lane=body.lane,
+        state=body.state,
+        stage=body.stage,
+        registered_from=body.registered_from,
+        registered_until=body.registered_until,
     )
 
 
@@ -70,13 +69,13 @@ async def search(
     *,
     before: UUID | None,
     limit: int,
-) -> list[Any]:
+) -> repository.Found:
     """One page; a search by a party is in the audit, with what was given but not its value."""
-    rows = await repository.search(uow, scope, asked, before=before, limit=limit)
+    found = await repository.search(uow, scope, asked, before=before, limit=limit)
     if body.party is not None:
         uow.audit(
             "cases.searched",
             purpose=body.purpose,
             detail={"by": sorted(body.party.model_dump(exclude_none=True))},
         )
-    return rows
+    return found

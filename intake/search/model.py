@@ -10,6 +10,7 @@ class Sought:
     """All that is given must hold; a party is known here by its keyed hashes alone."""
 
     case_number: str | None = None
+    own_reference: str | None = None
     keys: tuple[int, ...] = ()
     by_party: bool = False
     place: str | None = None

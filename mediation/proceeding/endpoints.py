@@ -52,11 +52,7 @@ async def list_mediations(
 ) -> dict[str, Any]:
     """The organisation's own mediations, newest first."""
     filters = {"organisation": caller.organisation, "state": state, "lane": lane}
-    after = page.after(filters, direction="desc")
-    try:
-        after_id = UUID(str(after[0])) if after else None
-    except (ValueError, IndexError):
-        raise CursorInvalid() from None
+    after_id = page.after_id(filters, direction="desc")
     rows = await repository.page(
         uow.db, caller.organisation, state=state, lane=lane, after=after_id, limit=page.fetch
     )

@@ -3,12 +3,14 @@
 import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 import asyncpg
 import pytest
 
+from intake.search import repository
 from intake.search.model import Sought
-from intake.search.repository import statement
+from intake.search.repository import road_of, statement
 from services.access import AgencyScope
 from services.auth import Caller
 from services.clock import wire
@@ -146,6 +148,34 @@ async def test_a_span_of_time_is_half_open(intake: Intake) -> None:
     assert (inside, before, after) == ([done["case_id"]], [], [])
 
 
+@pytest.mark.parametrize("door", ["searches", "list"])
+@pytest.mark.parametrize("few", [0, 100])
+async def test_a_page_looks_at_so_many_cases_and_tells_from_where_to_go_on(
+    intake: Intake, monkeypatch: pytest.MonkeyPatch, door: str, few: int
+) -> None:
+    """Checklist 1.31: what hardly fits costs no more a page, and nothing is passed over."""
+    monkeypatch.setattr(repository, "LOOKS", 3)
+    monkeypatch.setattr(repository, "FEW", few)
+    cases = [(await intake.registered(f"R{n}"))["case_id"] for n in range(10)]
+    closed = {cases[0], cases[5]}
+    await intake.runtime.pool.execute(
+        "UPDATE case_file SET state = 'closed', closed_at = now() WHERE case_id = ANY($1)", closed
+    )
+    asked = {"state": "closed", "place": "33"}
+    seen: list[list[str]] = []
+    query = "?limit=2"
+    while query:
+        if door == "list":
+            page = (await intake.get(f"/v1/cases{query}&state=closed&place=33")).json()
+        else:
+            page = (await search(intake, asked, query=query)).json()
+        seen.append([item["case_id"] for item in page["items"]])
+        query = page["next"] and f"?limit=2&cursor={page['next']}"
+
+    expected = [[cases[5], cases[0]]] if few else [[], [cases[5]], [], [cases[0]]]
+    assert seen == expected
+
+
 SPAN = {"registered_from": datetime(2026, 1, 1, tzinfo=UTC)}
 ROADS = [
     Sought(),
@@ -154,6 +184,8 @@ ROADS = [
     Sought(keys=(17, 33), by_party=True, state="open"),
     Sought(place="330681102"),
     Sought(place="33", dispute_type="tourism", lane="pm"),
+    Sought(place="33", dispute_type="contract", state="closed"),
+    Sought(own_reference="2026-330681-1"),
     Sought(**SPAN),
 ]
 
@@ -163,10 +195,12 @@ async def test_no_search_reads_a_whole_table(intake: Intake, asked: Sought) -> N
     """Paging stays quick at 10 million cases: every road begins at an index."""
     db = await asyncpg.connect(intake.superuser_url)
     caller = Caller("c", "c", COURT, (COURT,), frozenset())
-    text, values = statement(AgencyScope(caller), asked, before=None, limit=51, offset=timedelta(0))
+    scope, ends = AgencyScope(caller), (UUID(int=0), UUID(int=2**128 - 1))
     try:
         async with db.transaction():
             await _many(db)
+            road = await road_of(db, scope, asked, *ends)
+            text, values = statement(scope, asked, road, *ends, look=204, limit=51)
             plan = json.loads(await db.fetchval(f"EXPLAIN (FORMAT JSON) {text}", *values))
             raise _Undone
     except _Undone:
