@@ -2,7 +2,7 @@
 
 import json
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
 from intake import repository
@@ -17,6 +17,8 @@ from services.auth import Caller
 from services.errors import Invalid, NotFound, Refused
 from services.service import Command
 from services.unit_of_work import UnitOfWork
+
+_MANDATE_AT: Final = "/mandate_id"
 
 
 async def submit(command: Command, uow: UnitOfWork) -> dict[str, Any]:
@@ -41,7 +43,7 @@ async def submit(command: Command, uow: UnitOfWork) -> dict[str, Any]:
 
 
 async def amend(command: Command, uow: UnitOfWork) -> dict[str, Any]:
-    """``referral.amend``: a sealed ``{organisation, reference, reason, changes}``."""
+    """``referral.amend``: a sealed ``{organisation, reference, reason, changes, mandate_id?}``."""
     caller = _caller(uow)
     amendment = _unseal(command, uow)
     if not isinstance(amendment, dict):
@@ -72,6 +74,8 @@ async def amend(command: Command, uow: UnitOfWork) -> dict[str, Any]:
         reason=str(reason),
         occurred_at=_instant(amendment, "occurred_at"),
         version=None,
+        mandate_id=_mandate(command.data, amendment),
+        mandate_at=_MANDATE_AT,
     )
     return {
         "case_id": done.case_id,
@@ -82,7 +86,8 @@ async def amend(command: Command, uow: UnitOfWork) -> dict[str, Any]:
 
 
 async def leave(command: Command, uow: UnitOfWork) -> dict[str, Any]:
-    """``case.leave``: ``{organisation, reference?, party_id | party_ref, left_at?}``, or sealed.
+    """``case.leave``: ``{organisation, reference?, party_id | party_ref, left_at?, mandate_id?}``,
+    or sealed.
 
     ``ce_subject`` is the case; without it the organisation's own reference says which.
     """
@@ -110,6 +115,8 @@ async def leave(command: Command, uow: UnitOfWork) -> dict[str, Any]:
         left_at=_instant(data, "left_at"),
         told_by="organisation",
         way="stream",
+        mandate_id=_mandate(command.data, data),
+        mandate_at=_MANDATE_AT,
     )
     stream = await uow.lock_case(case_id)
     return {"case_id": case_id, "case_number": stream.case_number}
@@ -138,7 +145,7 @@ def _unseal(command: Command, uow: UnitOfWork) -> Any:
 def _must_agree(command: Command, sealed: dict[str, Any], prefix: str) -> None:
     """The clear members must say what the sealed ones say. Raises ``Invalid``."""
     errors = []
-    for name in ("organisation", "reference"):
+    for name in ("organisation", "reference", "mandate_id"):
         clear, inside = command.data.get(name), sealed.get(name)
         if clear is None and name == "reference":
             errors.append(fault("/reference", "required"))
@@ -169,6 +176,17 @@ def _uuid(value: Any) -> UUID | None:
         return UUID(value) if isinstance(value, str) else None
     except ValueError:
         return None
+
+
+def _mandate(*told: dict[str, Any]) -> UUID | None:
+    """The mandate (代办) of a command, clear or sealed: what the header names on REST."""
+    named = [data["mandate_id"] for data in told if data.get("mandate_id") is not None]
+    if not named:
+        return None
+    found = _uuid(named[-1])
+    if found is None:
+        raise Invalid(errors=[fault(_MANDATE_AT, "mandate_unknown")])
+    return found
 
 
 def _instant(data: dict[str, Any], name: str) -> datetime | None:

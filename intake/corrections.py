@@ -60,6 +60,7 @@ async def correct_referral(
     occurred_at: datetime | None,
     version: int | None,
     mandate_id: UUID | None = None,
+    mandate_at: str = mandates.HEADER,
 ) -> Corrected:
     """Change members of a referral; the version that stood is kept, sealed.
 
@@ -83,8 +84,8 @@ async def correct_referral(
     before = opened(keys, row)
     under = None
     if mandate_id is not None:
-        under = await mandates.in_force(uow, row["case_id"], mandate_id)
-        await _require_own_party(uow, under, before, changes)
+        under = await mandates.in_force(uow, row["case_id"], mandate_id, pointer=mandate_at)
+        await _require_own_party(uow, under, before, changes, mandate_at)
     document, errors = pointers.apply(before, changes)
     document = _as_sent(document)
     verdict = validate(document, uow.runtime.directory, _sent_already, uow.now)
@@ -102,15 +103,19 @@ def _sent_already(lane: str, kind: str) -> bool:
 
 
 async def _require_own_party(
-    uow: UnitOfWork, mandate: Any, before: dict[str, Any], changes: list[tuple[str, Any]]
+    uow: UnitOfWork,
+    mandate: Any,
+    before: dict[str, Any],
+    changes: list[tuple[str, Any]],
+    pointer: str,
 ) -> None:
     """A mandate speaks of its own party: it corrects no other's. Raises ``Invalid``."""
     people = await repository.parties(uow, mandate["case_id"])
     ref = next(p["ref"] for p in people if p["party_id"] == mandate["party_id"])
     indexes = {str(n) for n, party in enumerate(before["parties"]) if party["ref"] != ref}
-    parts = [pointer.split("/") for pointer, _ in changes]
+    parts = [changed.split("/") for changed, _ in changes]
     if any(part[1:2] == ["parties"] and part[2:3] and part[2] in indexes for part in parts):
-        raise Invalid(errors=[fault(mandates.HEADER, "mandate_of_another_party")])
+        raise Invalid(errors=[fault(pointer, "mandate_of_another_party")])
 
 
 def _as_sent(document: dict[str, Any]) -> dict[str, Any]:

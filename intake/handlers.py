@@ -413,6 +413,7 @@ async def leave_case(
     told_by: str,
     way: str,
     mandate_id: UUID | None = None,
+    mandate_at: str = mandates.HEADER,
 ) -> Departure:
     """Let a party leave; it cannot be refused, and a repeat answers the first result.
 
@@ -445,7 +446,9 @@ async def leave_case(
     under = None
     if mandate_id is not None:
         try:
-            under = await mandates.in_force(uow, case_id, mandate_id, party_id=party["party_id"])
+            under = await mandates.in_force(
+                uow, case_id, mandate_id, party_id=party["party_id"], pointer=mandate_at
+            )
         except Conflict as revoked:  # leaving is never a conflict; the party itself may still go
             raise Invalid(errors=list(revoked.errors)) from None
     await repository.leave(uow, party["party_id"], at, told_by, mandate_id)
@@ -456,6 +459,7 @@ async def leave_case(
             role=party["role"],
             left_at=at,
             told_by="party" if told_by == "party" else "organisation",
+            mandate_id=mandate_id,
         ),
         occurred_at=at,
     )

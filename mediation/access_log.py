@@ -1,4 +1,4 @@
-"""Who opened a party's data at the mediating body: the party's own view of the audit."""
+"""Who opened a party's data at the mediating body, or acted under its mandate: the party's view."""
 
 from datetime import datetime
 from typing import Any, Final
@@ -24,12 +24,17 @@ READINGS: Final = ("party-sheet.read", "agreement.read", "hand-over.read")
     summary="Who opened your file at the mediating body",
 )
 async def read_access_log(party: Party, uow: Reader, page: Paging) -> Any:
-    """Party sheet, agreement and hand-over: when, by which organisation, for what."""
+    """Party sheet, agreement and hand-over: when, by which organisation, for what.
+
+    And every act that was done for the party under its mandate (代办), with the mandate.
+    """
     filters = {"case_id": str(party.case_id)}
     after = page.after(filters, direction="desc")
     rows = await uow.db.fetch(
-        """SELECT id, action, organisation, purpose, recorded_at, chain_number FROM audit_entry
-           WHERE case_id = $1 AND action = ANY($2)
+        """SELECT id, action, organisation, purpose, recorded_at, chain_number,
+             detail->>'mandate_id' AS mandate_id FROM audit_entry
+           WHERE case_id = $1
+             AND (action = ANY($2) OR (detail ? 'mandate_id' AND detail->'parties' ? $5))
              AND ($3::timestamptz IS NULL OR (recorded_at, id) < ($3, $4))
              AND EXISTS (SELECT 1 FROM case_copy c WHERE c.case_id = $1 AND EXISTS (
                SELECT 1 FROM jsonb_array_elements(c.parties) p WHERE p->>'party_id' = $5))

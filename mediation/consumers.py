@@ -9,6 +9,8 @@ from mediation.agreement import handlers as agreements
 from mediation.agreement import repository as agreement_rows
 from mediation.confirmation import handlers as confirmations
 from mediation.erasing import obey
+from mediation.mandate import repository as mandates
+from mediation.mandate.rules import Mandate
 from mediation.obligation import handlers as obligations
 from mediation.proceeding import handlers as proceedings
 from mediation.proceeding import repository as proceeding_rows
@@ -27,6 +29,8 @@ from services.events.intake import (
     CaseLaneChanged,
     CasesJoined,
     HandlingConstraintsChanged,
+    MandateGiven,
+    MandateRevoked,
     PartyChanged,
     PartyLeft,
     WithdrawalSettled,
@@ -112,6 +116,20 @@ async def refresh_party_sheet(event: Received[PartyChanged], uow: UnitOfWork) ->
             party = event.data.added.model_dump(mode="json")
             await proceeding_rows.add_party(uow.db, event.case_id, party)
         await _fetch_sheet(event, uow)
+
+
+async def keep_mandate(event: Received[MandateGiven], uow: UnitOfWork) -> None:
+    """Keep who may file for a party, of whatever round, also before any offer; no name."""
+    data = event.data
+    await uow.lock_case(event.case_id, create=True, episode=event.episode)
+    mandate = Mandate(data.mandate_id, event.case_id, data.party_id, data.organisation, None)
+    await mandates.keep(uow.db, mandate, data.given_at)
+
+
+async def end_mandate(event: Received[MandateRevoked], uow: UnitOfWork) -> None:
+    """Nothing is done under it any more; what has the case first stands, with its mark."""
+    await uow.lock_case(event.case_id, create=True, episode=event.episode)
+    await mandates.end(uow.db, event.data.mandate_id, event.data.revoked_at)
 
 
 async def _fetch_sheet(event: Received[Any], uow: UnitOfWork) -> None:
@@ -276,6 +294,9 @@ CONSUMES: Final = (
     on(PartyChanged, refresh_party_sheet),
     on(HandlingConstraintsChanged, follow_constraints),
     on(CaseErased, obey, even_when_closed=True),
+    # A mandate is the party's, not a round's: ended while the case rests, it is ended in the next.
+    on(MandateGiven, keep_mandate, even_when_closed=True),
+    on(MandateRevoked, end_mandate, even_when_closed=True),
     on(CaseCorrected, correct_case),
     # Intake closes the joined file in the same breath, so that nobody routes it anew.
     on(CasesJoined, rest, even_when_closed=True),

@@ -26,11 +26,12 @@ ID = {
 
 @dataclass(frozen=True)
 class Act:
-    """Who does something, for which organisation, and when it happened."""
+    """Who does something, for which organisation, when it happened, under which mandate."""
 
     organisation: str
     occurred_at: datetime
     acted_by: str | None = None
+    mandate_id: UUID | None = None
 
 
 async def act(
@@ -39,6 +40,7 @@ async def act(
     *,
     occurred_at: datetime | None = None,
     acted_by: str | None = None,
+    mandate_id: UUID | None = None,
 ) -> Act:
     """Check who acts and when: staff of that organisation, and nothing that is yet to happen."""
     if occurred_at is not None and occurred_at > uow.now:
@@ -49,7 +51,7 @@ async def act(
         acted_by,
     ):
         fail("unknown-staff", "Not on the staff of this organisation.")
-    return Act(organisation, to_the_millisecond(occurred_at or uow.now), acted_by)
+    return Act(organisation, to_the_millisecond(occurred_at or uow.now), acted_by, mandate_id)
 
 
 def to_the_millisecond(instant: datetime) -> datetime:

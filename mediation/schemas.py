@@ -89,10 +89,11 @@ class LimitView(BaseModel):
 
 
 class AccessEntry(BaseModel):
-    """One opening of a party's data, as the party sees it."""
+    """One opening of a party's data, or one act under its mandate, as the party sees it."""
 
     at: Instant
     what: str
     organisation: str | None
     purpose: str | None
+    mandate_id: UUID | None = None
     chain_number: int | None

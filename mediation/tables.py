@@ -19,6 +19,10 @@ def _version() -> "sa.Column[int]":
     return sa.Column("version", sa.Integer, nullable=False, server_default="1")
 
 
+def _under(name: str = "mandate_id") -> sa.Column:  # type: ignore[type-arg]
+    return sa.Column(name, UUID, comment="the mandate (代办) it was done under")
+
+
 CASE_COPY: Final = sa.Table(
     "case_copy",
     METADATA,
@@ -47,6 +51,20 @@ sa.Table(
     instant("recorded_at", default_now=True),
     comment="Which parties left a round; the next round asks everybody again",
 )
+
+sa.Table(
+    "mandate",
+    METADATA,
+    sa.Column("mandate_id", UUID, primary_key=True),
+    sa.Column("case_id", UUID, nullable=False, index=True),
+    sa.Column("party_id", UUID, nullable=False),
+    sa.Column("organisation", sa.Text, nullable=False),
+    instant("given_at"),
+    instant("revoked_at", nullable=True),
+    instant("recorded_at", default_now=True),
+    comment="Who may file for which party (代办), as intake tells it; kept before any offer too",
+)
+
 
 ASSIGNMENT: Final = sa.Table(
     "assignment",
@@ -190,6 +208,7 @@ sa.Table(
     sa.Column("replaces", UUID),
     sa.Column("reason", sa.Text),
     sa.Column("acted_by", sa.Text),
+    _under(),
     instant("occurred_at"),
     instant("recorded_at", default_now=True),
     _one_of("mode", "appointed", "chosen"),
@@ -220,6 +239,8 @@ CONSENT: Final = sa.Table(
     sa.Column("channel", sa.Text, nullable=False),
     sa.Column("acted_by", sa.Text),
     sa.Column("superseded", sa.Boolean, nullable=False, server_default="false"),
+    _under(),
+    _under("withdrawn_mandate_id"),
     instant("withdrawn_at", nullable=True),
     instant("occurred_at"),
     instant("recorded_at", default_now=True),
@@ -266,6 +287,7 @@ SESSION: Final = sa.Table(
     sa.Column("attended", JSONB, nullable=False),
     sa.Column("absent", JSONB, nullable=False),
     sa.Column("without_prejudice", sa.Boolean, nullable=False, server_default="true"),
+    _under(),
     instant("held_at", nullable=True),
     instant("occurred_at"),
     instant("recorded_at", default_now=True),
@@ -384,6 +406,7 @@ OBLIGATION: Final = sa.Table(
     sa.Column("remedies", JSONB, nullable=False),
     instant("performed_at", nullable=True),
     instant("breached_at", nullable=True),
+    _under("breached_mandate_id"),
     sa.Column("overdue", sa.Boolean, nullable=False, server_default="false"),
     instant("occurred_at"),
     instant("recorded_at", default_now=True),
@@ -417,6 +440,7 @@ sa.Table(
     sa.Column("proved_by", sa.Text, nullable=False),
     sa.Column("proof_sha256", sa.Text),
     sa.Column("acted_by", sa.Text),
+    _under(),
     instant("occurred_at"),
     instant("recorded_at", default_now=True),
     _one_of("proved_by", "debtor", "creditor", "organisation"),

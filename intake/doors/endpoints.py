@@ -22,6 +22,8 @@ from intake.handlers import submitted
 from intake.keys import keys_of
 from intake.matters.record import on_record
 from intake.schemas import Purpose
+from intake.tracking.endpoints import themselves
+from intake.tracking.follower import Follower
 from services.access import AgencyScope
 from services.auth import Caller
 from services.errors import (
@@ -34,7 +36,7 @@ from services.errors import (
     TooLarge,
     UnsupportedMediaType,
 )
-from services.http import Counted, Party, Reader, Unit, requires
+from services.http import Counted, Reader, Unit, requires
 from services.idempotency import Once
 from services.paging import Items
 from services.problem import problems
@@ -178,8 +180,11 @@ def _supplement(row: Any, uow: UnitOfWork, purpose: Purpose | None) -> dict[str,
 async def give_mandate(
     case_id: UUID, body: MandateBody, caller: Sender, uow: Unit, once: Once
 ) -> Any:
-    """代办: marked on each act done under it; the party may still act alone, and end it."""
-    await AgencyScope(caller).require(uow, case_id, roles=("source",))
+    """代办: marked on each act done under it; the party may still act alone, and end it.
+
+    It holds for the organisation that recorded it alone, here and in mediation.
+    """
+    await AgencyScope(caller).require(uow, case_id, roles=BOTH)
     if once.replayed:
         id_ = UUID(once.resource_id)
     else:
@@ -214,7 +219,7 @@ async def revoke_mandate(
     responses=problems(),
     summary="Who may file for you",
 )
-async def list_own_mandates(party: Party, uow: Unit) -> Any:
+async def list_own_mandates(party: Follower, uow: Unit) -> Any:
     """The party's own mandates, with the agents' names."""
     rows = await repository.mandates_of(uow, party.case_id, party.party_id)
     vault = keys_of(uow.runtime).vault
@@ -241,8 +246,12 @@ async def list_own_mandates(party: Party, uow: Unit) -> Any:
     responses=problems(),
     summary="End every mandate you gave",
 )
-async def revoke_own_mandates(party: Party, uow: Unit) -> Any:
-    """One call, at once, never refused; you may act alone as before."""
+async def revoke_own_mandates(party: Follower, uow: Unit) -> Any:
+    """One call, at once, never refused; you may act alone as before.
+
+    By the party itself: a representative's receipt does not carry that authority.
+    """
+    themselves(party)
     rows = await repository.mandates_of(uow, party.case_id, party.party_id)
     ended = [await handlers.revoke(row, uow, told_by="party") for row in rows]
     return {"items": [{**dict(row), "agent": None} for row in ended], "next": None}

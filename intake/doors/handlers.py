@@ -16,7 +16,7 @@ from services.auth import Caller
 from services.calendar import day_of
 from services.clock import wire
 from services.errors import FieldError, Invalid
-from services.events.intake import SupplementReceived
+from services.events.intake import MandateGiven, MandateRevoked, SupplementReceived
 from services.ids import new_id
 from services.unit_of_work import UnitOfWork
 
@@ -270,7 +270,11 @@ async def attach(
 
 
 async def give_mandate(case_id: UUID, body: MandateBody, caller: Caller, uow: UnitOfWork) -> UUID:
-    """Record who files for a party; the party may still act alone. Raises ``Invalid``."""
+    """Record who files for a party; the party may still act alone. Emits ``MandateGiven``.
+
+    Raises ``Invalid``.
+    """
+    await uow.lock_case(case_id)
     people = await parties(uow, case_id)
     party = next((p for p in people if p["ref"] == body.party_ref), None)
     if party is None:
@@ -293,16 +297,41 @@ async def give_mandate(case_id: UUID, body: MandateBody, caller: Caller, uow: Un
         agent=sealed.fields["agent"],
         given_at=at,
     )
+    uow.emit(
+        MandateGiven(
+            case_id=case_id,
+            mandate_id=mandate_id,
+            party_id=party["party_id"],
+            organisation=caller.organisation,
+            given_at=at,
+        ),
+        occurred_at=at,
+    )
     detail = mandates.mark({"mandate_id": mandate_id, "party_id": party["party_id"]})
     uow.audit("mandate.given", case_id=case_id, subject=str(mandate_id), detail=detail)
     return mandate_id
 
 
 async def revoke(mandate: Any, uow: UnitOfWork, *, told_by: str) -> Any:
-    """End a mandate at once; never refused, and a repeat answers the first time."""
-    first = mandate["revoked_at"] is None
-    row = await repository.revoke(uow, mandate["mandate_id"], at=uow.now, told_by=told_by)
-    if first:
+    """End a mandate at once; never refused, and a repeat answers the first time.
+
+    An act under it that has begun here ends first: it holds the mandate. Emits
+    ``MandateRevoked``, once.
+    """
+    await uow.lock_case(mandate["case_id"])
+    row: Any = await repository.mandate(uow, mandate["mandate_id"])
+    if row["revoked_at"] is None:
+        row = await repository.revoke(uow, mandate["mandate_id"], at=uow.now, told_by=told_by)
+        uow.emit(
+            MandateRevoked(
+                case_id=row["case_id"],
+                mandate_id=row["mandate_id"],
+                party_id=row["party_id"],
+                organisation=row["organisation"],
+                revoked_at=uow.now,
+                told_by="party" if told_by == "party" else "organisation",
+            )
+        )
         uow.audit(
             "mandate.revoked",
             case_id=row["case_id"],

@@ -11,6 +11,7 @@ from mediation.agreement.schemas import AgreementBody, AgreementView, SignatureB
 from mediation.agreement.views import view
 from mediation.errors import KEYED
 from mediation.gate import act, hold, own
+from mediation.mandate.schemas import UnderMandate
 from services.auth import Caller
 from services.errors import (
     CaseClosedProblem,
@@ -41,14 +42,19 @@ async def draft_agreement(
     uow: Unit,
     once: Once,
     response: Response,
+    mandate_id: UnderMandate = None,
 ) -> dict[str, Any]:
     """Write the agreement down. A new text voids the one before and its signatures; an oral
-    agreement takes effect at once."""
+    agreement takes effect at once. Nobody agrees under a mandate to file (`Mandate-Id`: 422)."""
     if once.replayed:
         row = await own(uow, "agreement", UUID(once.resource_id), caller.organisation)
     else:
         done_by = await act(
-            uow, caller.organisation, occurred_at=body.occurred_at, acted_by=caller.acted_by
+            uow,
+            caller.organisation,
+            occurred_at=body.occurred_at,
+            acted_by=caller.acted_by,
+            mandate_id=mandate_id,
         )
         mediation = await hold(uow, "mediation", mediation_id, caller.organisation)
         row = await handlers.draft(
@@ -94,15 +100,19 @@ async def sign_agreement(
     uow: Unit,
     once: OnceIfKeyed,
     response: Response,
+    mandate_id: UnderMandate = None,
 ) -> dict[str, Any]:
     """Add a signature, in any order; the last one the lane asks for puts it into effect.
 
-    (agreement, kind, signer) is the natural key: the same again answers as the first did.
+    (agreement, kind, signer) is the natural key: the same again answers as the first did. Nobody
+    signs under a mandate to file (`Mandate-Id`: 422 `mandate_not_enough`; 民诉法 62, N-19).
     """
     if once.replayed:
         row = await own(uow, "agreement", agreement_id, caller.organisation)
     else:
-        done_by = await act(uow, caller.organisation, acted_by=caller.acted_by)
+        done_by = await act(
+            uow, caller.organisation, acted_by=caller.acted_by, mandate_id=mandate_id
+        )
         row = await hold(uow, "agreement", agreement_id, caller.organisation, even_when_over=True)
         row = await handlers.sign(
             row,

@@ -9,6 +9,8 @@ from mediation.agreement import repository, rules
 from mediation.agreement.model import AGREEMENT, Signature, text_sha256
 from mediation.errors import fail, refuse
 from mediation.gate import Act, check_open, handler_kind, own, seal, to_the_millisecond
+from mediation.mandate.handlers import by_the_party_itself
+from mediation.mandate.rules import OWN
 from mediation.obligation import repository as obligations
 from mediation.proceeding import repository as proceedings
 from mediation.proceeding.handlers import (
@@ -52,8 +54,10 @@ async def draft(
 ) -> Row:
     """Write the agreement down and freeze it by its hash; a new draft voids the former one.
 
-    An oral agreement binds from ``agreed_at`` (人民调解法 30): it takes effect at once.
+    An oral agreement binds from ``agreed_at`` (人民调解法 30): it takes effect at once. To agree is
+    the parties' own: no mandate to file carries it (N-19).
     """
+    by_the_party_itself(act, OWN["agree"])
     moved(mediation, "draft")
     case = await proceedings.case_copy(uow.db, mediation["case_id"])
     kind = handler_kind(uow, mediation["organisation"])
@@ -140,8 +144,9 @@ async def sign(
 ) -> Row:
     """Add a signature; the last one that the lane asks for puts the agreement into effect.
 
-    The same signer again changes nothing.
+    The same signer again changes nothing. Under a mandate to file nobody signs (N-19).
     """
+    by_the_party_itself(act, OWN["sign"])
     known = await repository.signature(
         uow.db, row["agreement_id"], signature.signer_kind, signature.signer
     )

@@ -10,6 +10,7 @@ from mediation.confirmation import handlers
 from mediation.confirmation.schemas import ApplicationBody, ConfirmationView, DecisionBody
 from mediation.errors import MOVES
 from mediation.gate import act, hold
+from mediation.mandate.schemas import UnderMandate
 from mediation.repository import Row
 from services.access import AgencyScope
 from services.auth import Caller
@@ -58,16 +59,22 @@ async def apply_for_confirmation(
     once: Once,
     version: IfMatch,
     response: Response,
+    mandate_id: UnderMandate = None,
 ) -> dict[str, Any]:
     """Record that the parties applied together for judicial confirmation.
 
-    Within 30 days of effect (民事诉讼法 205); If-Match is the agreement's.
+    Within 30 days of effect (民事诉讼法 205); If-Match is the agreement's. Nobody applies under a
+    mandate to file (`Mandate-Id`: 422).
     """
     if once.replayed:
         row = await _readable(uow, caller, UUID(once.resource_id))
     else:
         done_by = await act(
-            uow, caller.organisation, occurred_at=body.occurred_at, acted_by=caller.acted_by
+            uow,
+            caller.organisation,
+            occurred_at=body.occurred_at,
+            acted_by=caller.acted_by,
+            mandate_id=mandate_id,
         )
         agreement = await hold(uow, "agreement", agreement_id, caller.organisation, version=version)
         row = await handlers.apply(

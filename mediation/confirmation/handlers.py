@@ -13,6 +13,8 @@ from mediation.confirmation import repository, rules
 from mediation.confirmation.model import Confirmable
 from mediation.errors import fail, refuse
 from mediation.gate import Act, handler_kind, own
+from mediation.mandate.handlers import by_the_party_itself
+from mediation.mandate.rules import OWN
 from mediation.proceeding.handlers import complete_if_nothing_is_left
 from mediation.repository import Row, change
 from services.errors import Unavailable
@@ -28,8 +30,9 @@ async def apply(
     """Record that all bound applied to a court; emits ``ConfirmationApplied``.
 
     In time means before the exclusive end that routing's clock told. Raises ``Unavailable`` while
-    that clock has not been heard of.
+    that clock has not been heard of. All apply together, nobody under a mandate to file (N-19).
     """
+    by_the_party_itself(act, OWN["apply"])
     kind = handler_kind(uow, agreement["organisation"])
     lane = lanes.lane(agreement["lane"])
     refuse(

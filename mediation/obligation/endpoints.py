@@ -9,6 +9,7 @@ from pydantic import AwareDatetime
 
 from mediation.errors import MOVES
 from mediation.gate import act, hold, own
+from mediation.mandate.schemas import UnderMandate
 from mediation.next_act import NextAct
 from mediation.obligation import handlers, repository
 from mediation.obligation.schemas import (
@@ -111,11 +112,19 @@ async def record_performance(
     once: Once,
     version: IfMatch,
     response: Response,
+    mandate_id: UnderMandate = None,
 ) -> dict[str, Any]:
-    """Record a performance, in part or in full, or that the creditor waives the rest."""
+    """Record a performance, in part or in full, or that the creditor waives the rest.
+
+    Under a mandate (`Mandate-Id`) for who proves it; nobody waives under a mandate to file.
+    """
     if not once.replayed:
         done_by = await act(
-            uow, caller.organisation, occurred_at=body.occurred_at, acted_by=caller.acted_by
+            uow,
+            caller.organisation,
+            occurred_at=body.occurred_at,
+            acted_by=caller.acted_by,
+            mandate_id=mandate_id,
         )
         row = await hold(uow, "obligation", obligation_id, caller.organisation, version=version)
         if body.waived:
@@ -146,14 +155,22 @@ async def record_breach(
     once: Once,
     version: IfMatch,
     response: Response,
+    mandate_id: UnderMandate = None,
 ) -> dict[str, Any]:
-    """Say that an obligation was not kept; the answer names the remedies."""
+    """Say that an obligation was not kept; the answer names the remedies.
+
+    Under a mandate (`Mandate-Id`) for the creditor.
+    """
     if not once.replayed:
         done_by = await act(
-            uow, caller.organisation, occurred_at=body.occurred_at, acted_by=caller.acted_by
+            uow,
+            caller.organisation,
+            occurred_at=body.occurred_at,
+            acted_by=caller.acted_by,
+            mandate_id=mandate_id,
         )
         row = await hold(uow, "obligation", obligation_id, caller.organisation, version=version)
-        await handlers.break_(row, declared=body.declared, at=done_by.occurred_at, uow=uow)
+        await handlers.report_breach(row, declared=body.declared, act=done_by, uow=uow)
         await once.store(200, resource_id=str(obligation_id))
     row = await own(uow, "obligation", obligation_id, caller.organisation)
     etag(response, row["version"])

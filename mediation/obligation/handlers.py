@@ -4,6 +4,8 @@ from datetime import datetime
 
 from mediation.errors import fail, moved, problem, refuse
 from mediation.gate import Act, own
+from mediation.mandate import handlers as mandates
+from mediation.mandate.rules import OWN, Mandate
 from mediation.obligation import repository, rules
 from mediation.obligation.model import OBLIGATION
 from mediation.proceeding.handlers import complete_if_nothing_is_left
@@ -30,8 +32,10 @@ async def perform(
     """Record a performance, proved by either side; a payment may be a part.
 
     Emits ``ObligationPerformed`` when nothing is owed any more, and completes the turn with the
-    last obligation.
+    last obligation. Under a mandate it is reported for who proves it: debtor or creditor.
     """
+    reporting = [row[proved_by]] if proved_by != "organisation" else []
+    under = await mandates.in_force(act, row["case_id"], reporting, uow)
     after = rules.after_performance(
         repository.progress(row),
         amount_fen=amount_fen,
@@ -50,6 +54,7 @@ async def perform(
             "proved_by": proved_by,
             "proof_sha256": proof_sha256,
             "acted_by": act.acted_by,
+            "mandate_id": mandates.id_of(under),
             "occurred_at": act.occurred_at,
         },
     )
@@ -65,7 +70,12 @@ async def perform(
             "performed_at": act.occurred_at if done else None,
         },
     )
-    uow.audit("obligation.perform", case_id=row["case_id"], subject=str(row["obligation_id"]))
+    uow.audit(
+        "obligation.perform",
+        case_id=row["case_id"],
+        subject=str(row["obligation_id"]),
+        detail=mandates.mark(under),
+    )
     if done:
         uow.emit(
             ObligationPerformed(
@@ -83,7 +93,11 @@ async def perform(
 
 
 async def waive(row: Row, *, proof_sha256: str | None, act: Act, uow: UnitOfWork) -> Row:
-    """The creditor lets the debtor off; emits ``ObligationsChanged``."""
+    """The creditor lets the debtor off; emits ``ObligationsChanged``.
+
+    That is the creditor's own: no mandate to file carries it (N-19).
+    """
+    mandates.by_the_party_itself(act, OWN["waive"])
     state = moved(OBLIGATION, row["state"], "waive")
     await repository.put_performance(
         uow.db,
@@ -116,7 +130,15 @@ async def waive(row: Row, *, proof_sha256: str | None, act: Act, uow: UnitOfWork
     return row
 
 
-async def break_(row: Row, *, declared: bool, at: datetime, uow: UnitOfWork) -> Row:
+async def report_breach(row: Row, *, declared: bool, act: Act, uow: UnitOfWork) -> Row:
+    """Say that an obligation was not kept; under a mandate for the creditor."""
+    under = await mandates.in_force(act, row["case_id"], [row["creditor"]], uow)
+    return await break_(row, declared=declared, at=act.occurred_at, uow=uow, under=under)
+
+
+async def break_(
+    row: Row, *, declared: bool, at: datetime, uow: UnitOfWork, under: Mandate | None = None
+) -> Row:
     """Say that an obligation was not kept, and which ways are open now."""
     refuse(rules.may_breach(repository.progress(row), now=uow.now, declared=declared))
     mediation = await own(uow, "mediation", row["mediation_id"], row["organisation"])
@@ -131,7 +153,13 @@ async def break_(row: Row, *, declared: bool, at: datetime, uow: UnitOfWork) -> 
         "obligation",
         "obligation_id",
         row["obligation_id"],
-        {"state": "breached", "breached_at": at, "remedies": remedies, "overdue": True},
+        {
+            "state": "breached",
+            "breached_at": at,
+            "breached_mandate_id": mandates.id_of(under),
+            "remedies": remedies,
+            "overdue": True,
+        },
     )
     uow.emit(
         ObligationBreached(
@@ -144,7 +172,12 @@ async def break_(row: Row, *, declared: bool, at: datetime, uow: UnitOfWork) -> 
         ),
         occurred_at=at,
     )
-    uow.audit("obligation.breach", case_id=row["case_id"], subject=str(row["obligation_id"]))
+    uow.audit(
+        "obligation.breach",
+        case_id=row["case_id"],
+        subject=str(row["obligation_id"]),
+        detail=mandates.mark(under),
+    )
     return row
 
 

@@ -33,6 +33,7 @@ class PerformanceView(BaseModel):
     waived: bool
     proved_by: str
     proof_sha256: str | None
+    mandate_id: UUID | None = None
     occurred_at: Instant
     recorded_at: Instant
 
@@ -57,6 +58,7 @@ class ObligationListed(BaseModel):
     remedies: list[str]
     performed_at: Instant | None
     breached_at: Instant | None
+    breached_mandate_id: UUID | None = None
     next_act: NextActView | None
     version: int
 

@@ -8,6 +8,7 @@ from fastapi import APIRouter, Query, Response
 from mediation.agreement import handlers as agreements
 from mediation.errors import MOVES
 from mediation.gate import act, hold, own, seal
+from mediation.mandate.schemas import UnderMandate
 from mediation.mediator.model import Relation
 from mediation.proceeding import handlers, repository
 from mediation.proceeding.schemas import (
@@ -86,11 +87,19 @@ async def appoint_mediator(
     once: Once,
     version: IfMatch,
     response: Response,
+    mandate_id: UnderMandate = None,
 ) -> dict[str, Any]:
-    """Appoint a mediator, or replace the one there is, after the conflict check."""
+    """Appoint a mediator, or replace the one there is, after the conflict check.
+
+    Under a mandate (`Mandate-Id`) its party has `chosen`; a relation is waived by the party itself.
+    """
     if not once.replayed:
         done_by = await act(
-            uow, caller.organisation, occurred_at=body.occurred_at, acted_by=caller.acted_by
+            uow,
+            caller.organisation,
+            occurred_at=body.occurred_at,
+            acted_by=caller.acted_by,
+            mandate_id=mandate_id,
         )
         row = await hold(uow, "mediation", mediation_id, caller.organisation, version=version)
         row = await handlers.appoint(
@@ -119,12 +128,25 @@ async def appoint_mediator(
     responses=problems(Conflict, CaseClosedProblem),
 )
 async def record_consent(
-    mediation_id: UUID, body: ConsentBody, caller: Writing, uow: Unit, response: Response
+    mediation_id: UUID,
+    body: ConsentBody,
+    caller: Writing,
+    uow: Unit,
+    response: Response,
+    mandate_id: UnderMandate = None,
 ) -> dict[str, Any]:
     """Record a party's consent or refusal. Refusing is never refused; the same word again answers
-    as the first did."""
+    as the first did.
+
+    Under a mandate (`Mandate-Id`) for its party; to `share`, `record`, `e_sign` and
+    `be_represented` only the party itself says yes.
+    """
     done_by = await act(
-        uow, caller.organisation, occurred_at=body.occurred_at, acted_by=caller.acted_by
+        uow,
+        caller.organisation,
+        occurred_at=body.occurred_at,
+        acted_by=caller.acted_by,
+        mandate_id=mandate_id,
     )
     row = await hold(
         uow,
@@ -168,12 +190,20 @@ async def withdraw_consent(
     uow: Unit,
     response: Response,
     body: WithdrawalBody | None = None,
+    mandate_id: UnderMandate = None,
 ) -> dict[str, Any]:
     """Take a consent back. Needs neither key nor version and is never refused; withdrawing
-    `mediate` ends the proceeding at once."""
+    `mediate` ends the proceeding at once.
+
+    Under a mandate that does not hold it is 422: then only the party itself, or a desk without it.
+    """
     body = body or WithdrawalBody()
     done_by = await act(
-        uow, caller.organisation, occurred_at=body.occurred_at, acted_by=caller.acted_by
+        uow,
+        caller.organisation,
+        occurred_at=body.occurred_at,
+        acted_by=caller.acted_by,
+        mandate_id=mandate_id,
     )
     consent = await hold(uow, "consent", consent_id, caller.organisation, even_when_over=True)
     consent = await handlers.withdraw_consent(

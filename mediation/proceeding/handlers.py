@@ -13,6 +13,8 @@ from mediation.confirmation.repository import awaited
 from mediation.errors import fail, refuse
 from mediation.errors import moved as after
 from mediation.gate import Act, hold, own, seal
+from mediation.mandate import handlers as mandates
+from mediation.mandate.rules import OWN, OWN_CONSENT, Mandate
 from mediation.mediator import repository as roster
 from mediation.mediator.model import Appointment, CaseParty, Relation
 from mediation.mediator.rules import may_mediate
@@ -81,9 +83,16 @@ async def appoint(
     act: Act,
     uow: UnitOfWork,
 ) -> Row:
-    """Appoint, or replace, the mediator after the conflict check; emits ``MediatorAppointed``."""
+    """Appoint, or replace, the mediator after the conflict check; emits ``MediatorAppointed``.
+
+    Under a mandate its party has chosen; a relation is waived by the parties themselves.
+    """
     moved(row, "appoint")
     case = await repository.case_copy(uow.db, row["case_id"])
+    choosing = [p.party_id for p in parties_of(case)] if mode == "chosen" else []
+    under = await mandates.in_force(act, row["case_id"], choosing, uow)
+    if under is not None and under.party_id in waived_by:
+        mandates.by_the_party_itself(act, OWN["waive_relation"])
     mediator = await roster.mediator(uow.db, mediator_id)
     if mediator is None or mediator.organisation != act.organisation:
         fail("not-of-organisation", "Not on this organisation's roster.")
@@ -108,6 +117,7 @@ async def appoint(
             "replaces": former,
             "reason": reason,
             "acted_by": act.acted_by,
+            "mandate_id": mandates.id_of(under),
             "occurred_at": act.occurred_at,
         },
     )
@@ -130,7 +140,11 @@ async def appoint(
         "mediator.appoint",
         case_id=row["case_id"],
         subject=str(row["mediation_id"]),
-        detail={"mediator_id": str(mediator_id), "waived": bool(waived_by)},
+        detail={
+            "mediator_id": str(mediator_id),
+            "waived": bool(waived_by),
+            **mandates.mark(under),
+        },
     )
     return row
 
@@ -155,6 +169,7 @@ async def record_consent(
     A side's refusal to mediate ends the proceeding at once, in every lane (人民调解法 17: R-01);
     while its side goes on, the others mediate without the one who refused, and its later yes brings
     it back. Refusing is never itself refused: where a mediation is over it changes nothing more.
+    To some steps only the party itself says yes (``OWN_CONSENT``), not who files for it.
     """
     case = await repository.case_copy(uow.db, row["case_id"])
     if str(party_id) not in {party["party_id"] for party in case["parties"]}:
@@ -162,6 +177,11 @@ async def record_consent(
     former = await repository.current_consent(uow.db, row["mediation_id"], party_id, step, subject)
     if former is not None and former["state"] == state:
         return former, False
+    if state == "given" and step in OWN_CONSENT:
+        mandates.by_the_party_itself(act, OWN_CONSENT[step])
+    under = await mandates.in_force(
+        act, row["case_id"], [party_id], uow, conflicts=state == "given"
+    )
     if state == "given":
         moved(row, "consent")
         declined = () if step == "mediate" else case["declined"]
@@ -179,6 +199,7 @@ async def record_consent(
             "state": state,
             "channel": channel,
             "acted_by": act.acted_by,
+            "mandate_id": mandates.id_of(under),
             "occurred_at": act.occurred_at,
         },
     )
@@ -186,7 +207,7 @@ async def record_consent(
         f"consent.{state}",
         case_id=row["case_id"],
         subject=str(consent["id"]),
-        detail={"step": step, "party_id": str(party_id)},
+        detail={"step": step, "party_id": str(party_id), **mandates.mark(under)},
     )
     if state == "given":
         uow.emit(
@@ -197,38 +218,60 @@ async def record_consent(
                 party_id=party_id,
                 step=step,
                 given_at=act.occurred_at,
+                mandate_id=mandates.id_of(under),
             ),
             occurred_at=act.occurred_at,
         )
     else:
-        await _consent_gone(row, consent, state, act, remedies_told, uow)
+        await _consent_gone(row, consent, state, act, remedies_told, uow, under=under)
     return consent, True
 
 
 async def withdraw_consent(consent: Row, *, remedies_told: bool, act: Act, uow: UnitOfWork) -> Row:
-    """Withdraw a consent; a repeat answers the first result. Never refused (R-06)."""
+    """Withdraw a consent; a repeat answers the first result. Never refused (R-06).
+
+    Whoever files for the party without a mandate in force is: the party itself may still do it.
+    """
     if consent["state"] != "given" or consent["superseded"]:
         return consent
+    under = await mandates.in_force(
+        act, consent["case_id"], [consent["party_id"]], uow, conflicts=False
+    )
     row = await own(uow, "mediation", consent["mediation_id"], act.organisation)
     consent = await change(
         uow.db,
         "consent",
         "id",
         consent["id"],
-        {"state": "withdrawn", "withdrawn_at": act.occurred_at},
+        {
+            "state": "withdrawn",
+            "withdrawn_at": act.occurred_at,
+            "withdrawn_mandate_id": mandates.id_of(under),
+        },
     )
     uow.audit(
         "consent.withdrawn",
         case_id=row["case_id"],
         subject=str(consent["id"]),
-        detail={"step": consent["step"], "party_id": str(consent["party_id"])},
+        detail={
+            "step": consent["step"],
+            "party_id": str(consent["party_id"]),
+            **mandates.mark(under),
+        },
     )
-    await _consent_gone(row, consent, "withdrawn", act, remedies_told, uow)
+    await _consent_gone(row, consent, "withdrawn", act, remedies_told, uow, under=under)
     return consent
 
 
 async def _consent_gone(
-    row: Row, consent: Row, state: str, act: Act, remedies_told: bool, uow: UnitOfWork
+    row: Row,
+    consent: Row,
+    state: str,
+    act: Act,
+    remedies_told: bool,
+    uow: UnitOfWork,
+    *,
+    under: Mandate | None,
 ) -> None:
     stream = uow.streams[row["case_id"]]
     if stream.closed or row["episode"] != stream.episode:
@@ -242,6 +285,7 @@ async def _consent_gone(
             step=consent["step"],
             state=state,
             withdrawn_at=act.occurred_at,
+            mandate_id=mandates.id_of(under),
         ),
         occurred_at=act.occurred_at,
     )

@@ -90,9 +90,11 @@ class ConsentView(BaseModel):
     subject: str
     state: str
     channel: str
+    mandate_id: UUID | None = None
     occurred_at: Instant
     recorded_at: Instant
     withdrawn_at: Instant | None
+    withdrawn_mandate_id: UUID | None = None
     mediation_state: str | None = None
     remedies: list[str] = []
     next_act: NextActView | None = None
@@ -104,6 +106,7 @@ class AppointmentView(BaseModel):
     mediator_id: UUID
     mode: str
     replaces: UUID | None
+    mandate_id: UUID | None = None
     occurred_at: Instant
 
 
@@ -116,6 +119,7 @@ class SessionBrief(BaseModel):
     state: str
     starts_at: Instant
     ends_at: Instant
+    mandate_id: UUID | None = None
     version: int
 
 

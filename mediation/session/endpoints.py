@@ -7,6 +7,7 @@ from fastapi import APIRouter, Response
 
 from mediation.errors import KEYED, MOVES
 from mediation.gate import act, hold, own
+from mediation.mandate.schemas import UnderMandate
 from mediation.proceeding.views import next_act_of
 from mediation.session import handlers, repository
 from mediation.session.schemas import (
@@ -46,13 +47,21 @@ async def schedule_session(
     uow: Unit,
     once: Once,
     response: Response,
+    mandate_id: UnderMandate = None,
 ) -> dict[str, Any]:
-    """Set a session; the database refuses a mediator, room or party that is taken then."""
+    """Set a session; the database refuses a mediator, room or party that is taken then.
+
+    Under a mandate (`Mandate-Id`) as its party has asked; so when it is moved or called off.
+    """
     if once.replayed:
         row = await own(uow, "session", UUID(once.resource_id), caller.organisation)
     else:
         done_by = await act(
-            uow, caller.organisation, occurred_at=body.occurred_at, acted_by=caller.acted_by
+            uow,
+            caller.organisation,
+            occurred_at=body.occurred_at,
+            acted_by=caller.acted_by,
+            mandate_id=mandate_id,
         )
         mediation = await hold(uow, "mediation", mediation_id, caller.organisation)
         row = await handlers.schedule(
@@ -105,11 +114,16 @@ async def move_session(
     once: Once,
     version: IfMatch,
     response: Response,
+    mandate_id: UnderMandate = None,
 ) -> dict[str, Any]:
     """Give a session another time."""
     if not once.replayed:
         done_by = await act(
-            uow, caller.organisation, occurred_at=body.occurred_at, acted_by=caller.acted_by
+            uow,
+            caller.organisation,
+            occurred_at=body.occurred_at,
+            acted_by=caller.acted_by,
+            mandate_id=mandate_id,
         )
         row = await hold(uow, "session", session_id, caller.organisation, version=version)
         await handlers.move(
@@ -135,14 +149,19 @@ async def cancel_session(
     once: Once,
     version: IfMatch,
     response: Response,
+    mandate_id: UnderMandate = None,
 ) -> dict[str, Any]:
     """Call a session off."""
     if not once.replayed:
         done_by = await act(
-            uow, caller.organisation, occurred_at=body.occurred_at, acted_by=caller.acted_by
+            uow,
+            caller.organisation,
+            occurred_at=body.occurred_at,
+            acted_by=caller.acted_by,
+            mandate_id=mandate_id,
         )
         row = await hold(uow, "session", session_id, caller.organisation, version=version)
-        await handlers.cancel(row, body.reason, done_by.occurred_at, uow)
+        await handlers.call_off(row, body.reason, done_by, uow)
         await once.store(200, resource_id=str(session_id))
     return await read_session(session_id, caller, uow, response)
 

@@ -9,6 +9,8 @@ import asyncpg
 
 from mediation.errors import fail, moved, refuse
 from mediation.gate import Act, own, seal
+from mediation.mandate import handlers as mandates
+from mediation.mandate.rules import Mandate
 from mediation.proceeding import repository as proceedings
 from mediation.proceeding.model import MEDIATION
 from mediation.proceeding.rules import Statement, all_consent, may_take_part
@@ -84,7 +86,11 @@ async def schedule(
     act: Act,
     uow: UnitOfWork,
 ) -> Row:
-    """Set a session; mediator, room and parties are booked by the database."""
+    """Set a session; mediator, room and parties are booked by the database.
+
+    Under a mandate: as its party, one of those who are invited, has asked.
+    """
+    under = await mandates.in_force(act, mediation["case_id"], parties, uow)
     if not MEDIATION.allows(mediation["state"], "schedule"):
         fail("state", "The mediation is over.")
     if mediation["mediator_id"] is None:
@@ -110,6 +116,7 @@ async def schedule(
             "state": "scheduled",
             "attended": [],
             "absent": [],
+            "mandate_id": mandates.id_of(under),
             "occurred_at": act.occurred_at,
         },
     )
@@ -126,7 +133,7 @@ async def schedule(
         ),
         occurred_at=act.occurred_at,
     )
-    uow.audit("session.schedule", case_id=row["case_id"], subject=str(row["session_id"]))
+    _audit("schedule", row, under, uow)
     return row
 
 
@@ -135,8 +142,9 @@ async def move(
 ) -> Row:
     """Give a session another time, and another room when one is named."""
     _moved(row, "move")
-    mediation = await own(uow, "mediation", row["mediation_id"], act.organisation)
     parties = [UUID(party) for party in row["parties"]]
+    under = await mandates.in_force(act, row["case_id"], parties, uow)
+    mediation = await own(uow, "mediation", row["mediation_id"], act.organisation)
     await _check(
         mediation, form=row["form"], parties=parties, starts_at=starts_at, ends_at=ends_at, uow=uow
     )
@@ -145,7 +153,12 @@ async def move(
         "session",
         "session_id",
         row["session_id"],
-        {"starts_at": starts_at, "ends_at": ends_at, "room": room or row["room"]},
+        {
+            "starts_at": starts_at,
+            "ends_at": ends_at,
+            "room": room or row["room"],
+            "mandate_id": mandates.id_of(under),
+        },
     )
     await repository.free(uow.db, row["session_id"])
     await _book(row, uow)
@@ -160,18 +173,40 @@ async def move(
         ),
         occurred_at=act.occurred_at,
     )
-    uow.audit("session.move", case_id=row["case_id"], subject=str(row["session_id"]))
+    _audit("move", row, under, uow)
     return row
 
 
-async def cancel(row: Row, reason: str, at: datetime, uow: UnitOfWork) -> Row:
+def _audit(what: str, row: Row, under: Mandate | None, uow: UnitOfWork) -> None:
+    uow.audit(
+        f"session.{what}",
+        case_id=row["case_id"],
+        subject=str(row["session_id"]),
+        detail=mandates.mark(under),
+    )
+
+
+async def call_off(row: Row, reason: str, act: Act, uow: UnitOfWork) -> Row:
+    """Call a session off, for the organisation or as a party that was invited has asked."""
+    parties = [UUID(party) for party in row["parties"]]
+    under = await mandates.in_force(act, row["case_id"], parties, uow)
+    return await cancel(row, reason, act.occurred_at, uow, under=under)
+
+
+async def cancel(
+    row: Row, reason: str, at: datetime, uow: UnitOfWork, *, under: Mandate | None = None
+) -> Row:
     """Call a session off and give back what it had booked."""
     row = await change(
         uow.db,
         "session",
         "session_id",
         row["session_id"],
-        {"state": _moved(row, "cancel"), "cancel_reason": reason},
+        {
+            "state": _moved(row, "cancel"),
+            "cancel_reason": reason,
+            "mandate_id": mandates.id_of(under),
+        },
     )
     await repository.free(uow.db, row["session_id"])
     uow.emit(
@@ -184,7 +219,7 @@ async def cancel(row: Row, reason: str, at: datetime, uow: UnitOfWork) -> Row:
         ),
         occurred_at=at,
     )
-    uow.audit("session.cancel", case_id=row["case_id"], subject=str(row["session_id"]))
+    _audit("cancel", row, under, uow)
     return row
 
 

@@ -67,6 +67,10 @@ class SessionView(BaseModel):
     attended: list[UUID]
     absent: list[UUID]
     without_prejudice: bool
+    mandate_id: Annotated[
+        UUID | None,
+        Field(description="Under which mandate it was set, moved or called off last"),
+    ] = None
     held_at: Instant | None
     next_act: NextActView | None = None
     version: int

@@ -85,6 +85,11 @@ def command_payload() -> dict[str, Any]:
                 "description": "compact JWE (ECDH-ES+A256KW, A256GCM) of the canonical referral, "
                 "to a key of GET /v1/sealing-keys"
             },
+            "mandate_id": _TEXT
+            | {
+                "description": "of referral.amend and case.leave: the mandate (代办) they are "
+                "given under, clear or sealed; checked and marked as the header Mandate-Id"
+            },
         },
         "required": ["organisation"],
         "additionalProperties": True,

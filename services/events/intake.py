@@ -201,6 +201,43 @@ class PartyLeft(Event):
     role: Literal["applicant", "respondent", "third_party"]
     left_at: Instant
     told_by: Literal["party", "organisation"]
+    mandate_id: UUID | None = None
+
+
+@event(
+    "liandiao.mandate.given.v1",
+    owner=OWNER,
+    audience=("source", "handler"),
+    emitted_when="source or handler recorded who files for a party (代办)",
+    source="民法典 161, 165; design.md 4",
+)
+class MandateGiven(Event):
+    """Somebody files for a party; ``organisation`` recorded it and acts under it, nobody else.
+
+    Who files is not said. The party may still act alone, and ends it by one call.
+    """
+
+    mandate_id: UUID
+    party_id: UUID
+    organisation: Code
+    given_at: Instant
+
+
+@event(
+    "liandiao.mandate.revoked.v1",
+    owner=OWNER,
+    audience=("source", "handler"),
+    emitted_when="a party ended a mandate, itself or through a desk; it cannot be refused",
+    source="民法典 173; design.md 4",
+)
+class MandateRevoked(Event):
+    """Nothing is done under the mandate any more; what stands stands, with its mark."""
+
+    mandate_id: UUID
+    party_id: UUID
+    organisation: Code
+    revoked_at: Instant
+    told_by: Literal["party", "organisation"]
 
 
 @event(

@@ -130,6 +130,7 @@ class ConsentGiven(Event):
     party_id: UUID
     step: Slug
     given_at: Instant
+    mandate_id: UUID | None = None
 
 
 @event(
@@ -148,6 +149,7 @@ class ConsentWithdrawn(Event):
     step: Slug
     state: Literal["withdrawn", "refused"]
     withdrawn_at: Instant
+    mandate_id: UUID | None = None
 
 
 @event(

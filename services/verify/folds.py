@@ -28,6 +28,15 @@ _STATE: Final[dict[str, tuple[str, str]]] = {
     "deadline": ("intake", "SELECT case_id::text AS key, * FROM deadline t ORDER BY t.case_id"),
     "party": ("intake", "SELECT case_id::text AS key, * FROM party t ORDER BY t.case_id"),
     "supplement": ("intake", "SELECT case_id::text AS key, * FROM supplement t ORDER BY t.case_id"),
+    **{
+        f"mandate at {name}": (
+            name,
+            """SELECT case_id::text AS key, mandate_id,
+                 CASE WHEN revoked_at IS NULL THEN 'in force' ELSE 'revoked' END AS state
+               FROM mandate ORDER BY case_id""",
+        )
+        for name in ("intake", "mediation")
+    },
     "withdrawal": ("intake", "SELECT case_id::text AS key, * FROM withdrawal t ORDER BY t.case_id"),
     "holding": ("intake", "SELECT case_id::text AS key, * FROM holding t ORDER BY t.case_id, id"),
     "join": (
@@ -207,6 +216,12 @@ def _supplements(life: Life, rows: Rows) -> Iterator[Difference]:
         yield "intake", f"{len(there)} supplements, the events say {len(life.supplements)}"
 
 
+def _mandates(life: Life, rows: Rows) -> Iterator[Difference]:
+    """Who may file for a party, where it is recorded and where it is only heard."""
+    for name in ("intake", "mediation"):
+        yield from _things(name, "mandate", rows[f"mandate at {name}"], "mandate_id", life.mandates)
+
+
 def _withdrawals(life: Life, rows: Rows) -> Iterator[Difference]:
     """A case that ended by itself while a party could still ask leaves its withdrawal unsettled."""
     said = {
@@ -362,6 +377,7 @@ _COMPARISONS: Final[tuple[Callable[[Life, Rows], Iterator[Difference]], ...]] = 
     _parties,
     _joins,
     _supplements,
+    _mandates,
     _withdrawals,
     _turns,
     _mediations,

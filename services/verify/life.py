@@ -67,6 +67,8 @@ class Life:
     corrected: bool = False
     left: set[str] = field(default_factory=set)
     supplements: set[str] = field(default_factory=set)
+    # Mandate of a party (代办) -> whether it holds.
+    mandates: dict[str, str] = field(default_factory=dict)
     turns: dict[str, Turn] = field(default_factory=dict)
     holders: list[str] = field(default_factory=list)
     mediators: dict[str, str] = field(default_factory=dict)
@@ -144,6 +146,18 @@ def _party_left(life: Life, said: Said) -> None:
 def _supplemented(life: Life, said: Said) -> None:
     life.once(said, f"supplement {said.data['supplement_id']}")
     life.supplements.add(said.data["supplement_id"])
+
+
+def _mandate_given(life: Life, said: Said) -> None:
+    life.once(said, f"mandate {said.data['mandate_id']} was given")
+    life.mandates[said.data["mandate_id"]] = "in force"
+
+
+def _mandate_revoked(life: Life, said: Said) -> None:
+    life.once(said, f"mandate {said.data['mandate_id']} was revoked")
+    if said.data["mandate_id"] not in life.mandates:
+        life.faults.append(("a mandate was revoked that nobody gave", said.event_id))
+    life.mandates[said.data["mandate_id"]] = "revoked"
 
 
 def _corrected(life: Life, said: Said) -> None:
@@ -331,6 +345,8 @@ _STEPS: Final[Mapping[str, Any]] = {
     "case.corrected.v1": _corrected,
     "party.left.v1": _party_left,
     "supplement.received.v1": _supplemented,
+    "mandate.given.v1": _mandate_given,
+    "mandate.revoked.v1": _mandate_revoked,
     "case.linked.v1": _linked("told"),
     "case.unlinked.v1": _linked("ended"),
     "referral.withdrawn.v1": _referral_withdrawn,

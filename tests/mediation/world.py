@@ -21,7 +21,7 @@ from services import auth
 from services.app import create_app
 from services.clock import wire
 from services.events.envelope import Event, payload
-from services.events.intake import CaseRegistered, PartyLeft
+from services.events.intake import CaseRegistered, MandateGiven, MandateRevoked, PartyLeft
 from services.events.routing import AssignmentOffered, Deadline, ParticipantJoined
 from services.ids import new_id
 from services.messaging.handling import CaseEvents, Tally
@@ -104,6 +104,7 @@ class World:
         version: int | None = None,
         key: bool | str = True,
         scopes: str = SCOPES,
+        under: UUID | None = None,
         **params: Any,
     ) -> httpx.Response:
         """One request as an organisation's system."""
@@ -119,6 +120,8 @@ class World:
         headers = {"Authorization": f"Bearer {token}"}
         if acted_by:
             headers["Acted-By"] = acted_by
+        if under is not None:
+            headers["Mandate-Id"] = str(under)
         if version is not None:
             headers["If-Match"] = f'"{version}"'
         if key and method == "POST":
@@ -148,6 +151,15 @@ class World:
         self, case: Case, source: str, event: Event, *, episode: int = 1, again: int = 1
     ) -> None:
         """Let the service hear an event, as often as wanted, on the consumer's road."""
+        record = self.record(case, source, event, episode=episode)
+        for _ in range(again):
+            async with self.runtime.pool.acquire() as db, db.transaction():
+                memory, now = await self.events.remember(db, [record])
+                await self.events.take(db, memory, record, now, Tally())
+                await memory.save()
+
+    def record(self, case: Case, source: str, event: Event, *, episode: int = 1) -> Incoming:
+        """The next event of a source about a case, as it comes from the topic."""
         sequence = case.sequences.get(source, 0) + 1
         case.sequences[source] = sequence
         case.offset += 1
@@ -166,12 +178,7 @@ class World:
             ["ce_traceparent", f"00-{'1' * 32}-{'2' * 16}-01"],
         ]
         data = orjson.dumps(payload(event))
-        record = Incoming("cases", 0, case.offset, str(case.case_id), headers, data)
-        for _ in range(again):
-            async with self.runtime.pool.acquire() as db, db.transaction():
-                memory, now = await self.events.remember(db, [record])
-                await self.events.take(db, memory, record, now, Tally())
-                await memory.save()
+        return Incoming("cases", 0, case.offset, str(case.case_id), headers, data)
 
     async def register(self, case: Case) -> None:
         """Intake's part of a new case."""
@@ -258,6 +265,33 @@ class World:
                 told_by="party",
             ),
         )
+
+    async def mandated(self, case: Case, party: UUID, *, by: str = CENTRE, again: int = 1) -> UUID:
+        """Somebody files for a party: intake says so, with the organisation that recorded it."""
+        mandate_id = new_id()
+        given = MandateGiven(
+            case_id=case.case_id,
+            mandate_id=mandate_id,
+            party_id=party,
+            organisation=by,
+            given_at=self.now,
+        )
+        await self.hear(case, "intake", given, again=again)
+        return mandate_id
+
+    async def revoked(
+        self, case: Case, mandate_id: UUID, party: UUID, *, by: str = CENTRE, again: int = 1
+    ) -> None:
+        """The party has ended the mandate."""
+        ended = MandateRevoked(
+            case_id=case.case_id,
+            mandate_id=mandate_id,
+            party_id=party,
+            organisation=by,
+            revoked_at=self.now,
+            told_by="party",
+        )
+        await self.hear(case, "intake", ended, again=again)
 
     # -- the walk --------------------------------------------------------------------------
 

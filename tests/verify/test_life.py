@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from services.verify.folds import _mediations, _routing_states, _withdrawals
+from services.verify.folds import _mandates, _mediations, _routing_states, _withdrawals
 from services.verify.life import Life, Said, live
 
 COURT, FIRST, SECOND = "330681-CT-0001", "330681-CM-0007", "330681-CE-0001"
@@ -215,3 +215,22 @@ def test_a_join_is_not_undone_twice_nor_without_having_been() -> None:
     story = Story().says("intake", "case.separated", join_id="j", side="joined")
 
     assert [message for message, _ in story.life().faults] == ["a join was undone that never was"]
+
+
+def test_a_mandate_that_was_revoked_holds_nowhere_any_more() -> None:
+    """Checklist 1.24: ended by one call, in mediation's copy too."""
+    story = Story()
+    story.says("intake", "mandate.given", mandate_id="m")
+    story.says("intake", "mandate.revoked", mandate_id="m")
+    life = story.life()
+    rows = {
+        "mandate at intake": [{"mandate_id": "m", "state": "revoked"}],
+        "mandate at mediation": [{"mandate_id": "m", "state": "in force"}],
+    }
+
+    found = list(_mandates(life, rows))
+
+    assert life.faults == []
+    assert found == [("mediation", "mandate m is in force, its events say revoked")]
+    unheard = Story().says("intake", "mandate.revoked", mandate_id="x").life()
+    assert [fault for fault, _ in unheard.faults] == ["a mandate was revoked that nobody gave"]

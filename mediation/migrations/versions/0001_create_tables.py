@@ -191,6 +191,24 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("name", name=op.f("pk_lease")),
     )
     op.create_table(
+        "mandate",
+        sa.Column("mandate_id", sa.UUID(), nullable=False),
+        sa.Column("case_id", sa.UUID(), nullable=False),
+        sa.Column("party_id", sa.UUID(), nullable=False),
+        sa.Column("organisation", sa.Text(), nullable=False),
+        sa.Column("given_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("revoked_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column(
+            "recorded_at",
+            sa.DateTime(timezone=True),
+            server_default=sa.text("now()"),
+            nullable=False,
+        ),
+        sa.PrimaryKeyConstraint("mandate_id", name=op.f("pk_mandate")),
+        comment="Who may file for which party (代办), as intake tells it; kept before any offer too",
+    )
+    op.create_index(op.f("ix_mandate_case_id"), "mandate", ["case_id"], unique=False)
+    op.create_table(
         "outbox",
         sa.Column("id", sa.BigInteger(), sa.Identity(always=True), nullable=False),
         sa.Column("event_id", sa.UUID(), nullable=False),
@@ -538,6 +556,9 @@ def upgrade() -> None:
         sa.Column("replaces", sa.UUID(), nullable=True),
         sa.Column("reason", sa.Text(), nullable=True),
         sa.Column("acted_by", sa.Text(), nullable=True),
+        sa.Column(
+            "mandate_id", sa.UUID(), nullable=True, comment="the mandate (代办) it was done under"
+        ),
         sa.Column("occurred_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column(
             "recorded_at",
@@ -570,6 +591,15 @@ def upgrade() -> None:
         sa.Column("channel", sa.Text(), nullable=False),
         sa.Column("acted_by", sa.Text(), nullable=True),
         sa.Column("superseded", sa.Boolean(), server_default="false", nullable=False),
+        sa.Column(
+            "mandate_id", sa.UUID(), nullable=True, comment="the mandate (代办) it was done under"
+        ),
+        sa.Column(
+            "withdrawn_mandate_id",
+            sa.UUID(),
+            nullable=True,
+            comment="the mandate (代办) it was done under",
+        ),
         sa.Column("withdrawn_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("occurred_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column(
@@ -637,6 +667,9 @@ def upgrade() -> None:
         sa.Column("attended", postgresql.JSONB(astext_type=sa.Text()), nullable=False),
         sa.Column("absent", postgresql.JSONB(astext_type=sa.Text()), nullable=False),
         sa.Column("without_prejudice", sa.Boolean(), server_default="true", nullable=False),
+        sa.Column(
+            "mandate_id", sa.UUID(), nullable=True, comment="the mandate (代办) it was done under"
+        ),
         sa.Column("held_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("occurred_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column(
@@ -744,6 +777,12 @@ def upgrade() -> None:
         sa.Column("remedies", postgresql.JSONB(astext_type=sa.Text()), nullable=False),
         sa.Column("performed_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("breached_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column(
+            "breached_mandate_id",
+            sa.UUID(),
+            nullable=True,
+            comment="the mandate (代办) it was done under",
+        ),
         sa.Column("overdue", sa.Boolean(), server_default="false", nullable=False),
         sa.Column("occurred_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column(
@@ -834,6 +873,9 @@ def upgrade() -> None:
         sa.Column("proved_by", sa.Text(), nullable=False),
         sa.Column("proof_sha256", sa.Text(), nullable=True),
         sa.Column("acted_by", sa.Text(), nullable=True),
+        sa.Column(
+            "mandate_id", sa.UUID(), nullable=True, comment="the mandate (代办) it was done under"
+        ),
         sa.Column("occurred_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column(
             "recorded_at",

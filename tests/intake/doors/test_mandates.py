@@ -1,12 +1,21 @@
 """Proxy filing (代办): each act under a mandate is checked and marked; the person may act alone."""
 
 import base64
+import json
 from typing import Any
 
 import pytest
 
-from tests.intake.doors.test_counter import CENTRE, codes, enter, entered, post
-from tests.intake.world import Intake, bearer, token
+from intake import commands, sealing
+from intake.keys import keys_of
+from services.auth import Caller
+from services.errors import Conflict, Invalid
+from services.events.routing import ParticipantJoined
+from services.ids import new_id
+from services.service import Command
+from services.unit_of_work import Actor
+from tests.intake.doors.test_counter import CENTRE, PETITION, codes, enter, entered, post
+from tests.intake.world import POLICE, SENDER, Intake, bearer, token
 
 pytestmark = [pytest.mark.postgres, pytest.mark.asyncio(loop_scope="package")]
 AGENT = {"agent_name": "样代办", "form": "written"}
@@ -138,3 +147,136 @@ async def test_a_mandate_holds_for_its_own_case_organisation_and_party_alone(
     assert (told.status_code, codes(told)) == (422, {"mandate_of_another_party"})
     assert malformed.status_code == 422
     assert (await enter(desk)).status_code == 201
+
+
+async def test_it_is_told_that_a_mandate_was_given_and_ended_once_and_never_who_files(
+    desk: Intake,
+) -> None:
+    """Checklist 1.24: mediation learns of it by the stream; ids and times alone."""
+    done, own = await filed(desk)
+    case_id = done["submitted"]["case_id"]
+    path = f"/v1/mandates/{done['mandate_id']}/revocations"
+
+    first = await post(desk, path, {})
+    by_the_party = await desk.http.post("/v1/party/mandates/revocations", headers=own)
+
+    told = [e for e in await desk.events(case_id) if ".mandate." in e["type"]]
+    assert [e["type"] for e in told] == [
+        "liandiao.mandate.given.v1", "liandiao.mandate.revoked.v1",
+    ]  # fmt: skip
+    given, revoked = told
+    assert given["mandate_id"] == revoked["mandate_id"] == done["mandate_id"]
+    assert given["party_id"] == done["submitted"]["receipts"][0]["party_id"]
+    assert given["organisation"] == CENTRE
+    assert revoked["told_by"] == "organisation"
+    assert by_the_party.json()["items"][0]["revoked_at"] == first.json()["revoked_at"]
+    assert "样代办" not in str(told)
+
+
+async def test_who_holds_the_case_records_mandates_of_its_own_and_acts_under_no_others(
+    desk: Intake,
+) -> None:
+    """Checklist 1.24: of this organisation; a stranger finds no case."""
+    done, own = await filed(desk)
+    case_id = done["submitted"]["case_id"]
+    joined = ParticipantJoined(
+        case_id=case_id, participation_id=new_id(), organisation=PETITION, role="handler",
+        joined_at=desk.runtime.clock.now(),
+    )  # fmt: skip
+    await desk.hear(joined, 1)
+    path = f"/v1/cases/{case_id}/mandates"
+
+    given = await post(desk, path, AGENT, PETITION)
+    stranger = await post(desk, path, AGENT, POLICE)
+    supplement = (f"/v1/cases/{case_id}/supplements", {"kind": "supplement"})
+    its_own = {"Mandate-Id": given.json()["mandate_id"]}
+    added = await post(desk, *supplement, PETITION, **its_own)
+    by_the_source = await post(desk, *supplement, CENTRE, **its_own)
+    sources = {"Mandate-Id": done["mandate_id"]}
+    under_the_sources = await post(desk, *supplement, PETITION, **sources)
+    ended = await desk.http.post("/v1/party/mandates/revocations", headers=own)
+
+    assert given.status_code == 201, given.text
+    assert stranger.status_code == 404
+    assert added.status_code == 201, added.text
+    for refused in (by_the_source, under_the_sources):
+        assert (refused.status_code, codes(refused)) == (422, {"mandate_unknown"})
+    assert {m["organisation"] for m in ended.json()["items"]} == {CENTRE, PETITION}
+    assert all(m["revoked_at"] for m in ended.json()["items"])
+
+
+async def by_stream(
+    desk: Intake, kind: str, done: Any, inside: dict[str, Any], **clear: Any
+) -> dict[str, Any]:
+    """A command of the desk's connection, sealed, in one transaction."""
+    handler = {"referral.amend": commands.amend, "case.leave": commands.leave}[kind]
+    reference, case_id = done["submitted"]["reference"], done["submitted"]["case_id"]
+    plain = json.dumps({"organisation": CENTRE, "reference": reference, **inside}).encode()
+    sealed = sealing.seal(plain, keys_of(desk.runtime).sealing.public()[-1])
+    data = {"organisation": CENTRE, "reference": reference, "sealed": sealed, **clear}
+    caller = Caller("c", "o-centre", CENTRE, (CENTRE,), frozenset(SENDER))
+    received = Command("o-centre", new_id(), kind, case_id, data, None, "t", 0, 0)
+    actor = Actor("o-centre", CENTRE)  # as the consumer of commands says who acts
+    async with desk.runtime.unit_of_work(actor=actor, caller=caller) as uow:
+        return await handler(received, uow)
+
+
+AMENDED = {"reason": "代办补正", "changes": [{"pointer": "/claim_fen", "value": 100}]}
+
+
+@pytest.mark.parametrize("clear", [True, False])
+async def test_a_command_by_stream_names_its_mandate_clear_or_sealed_and_is_marked(
+    desk: Intake, clear: bool
+) -> None:
+    """Checklist 1.24: REST and Kafka do the same."""
+    done, own = await filed(desk)
+    named = {"mandate_id": done["mandate_id"]}
+    inside, outside = ({"mandate_id": None}, named) if clear else (named, {})
+
+    await by_stream(desk, "referral.amend", done, {**AMENDED, **inside}, **outside)
+    await by_stream(desk, "case.leave", done, {"party_ref": "p1", **inside}, **outside)
+
+    path = f"/v1/referrals/{done['submitted']['referral_id']}"
+    history = (await desk.get(path, CENTRE, "referral:read")).json()["corrections"]
+    assert [one["mandate_id"] for one in history] == [done["mandate_id"]]
+    (left,) = [e for e in await desk.events(done["submitted"]["case_id"]) if "left" in e["type"]]
+    assert left["mandate_id"] == done["mandate_id"]
+    log = (await desk.http.get("/v1/party/access-log", headers=own)).json()["items"]
+    marked = {e["what"] for e in log if e["mandate_id"] == done["mandate_id"]}
+    assert {"referral.corrected", "party.left"} <= marked
+
+
+async def test_a_command_under_a_mandate_that_does_not_hold_is_answered_with_the_fault(
+    desk: Intake,
+) -> None:
+    """Checklist 1.24: the same checks as of the header; leaving is never a conflict."""
+    done, own = await filed(desk)
+    mine, unknown = {"mandate_id": done["mandate_id"]}, {"mandate_id": str(new_id())}
+    other_party = {"reason": "x", "changes": [{"pointer": "/parties/1/phone", "value": "1"}]}
+    refused = [
+        ("referral.amend", {**AMENDED, **unknown}, {}, Invalid, "mandate_unknown"),
+        ("referral.amend", {**AMENDED, "mandate_id": "x"}, {}, Invalid, "mandate_unknown"),
+        ("referral.amend", {**AMENDED, **mine}, unknown, Invalid, "clear_member_differs"),
+        ("referral.amend", {**other_party, **mine}, {}, Invalid, "mandate_of_another_party"),
+        ("case.leave", {"party_ref": "p2", **mine}, {}, Invalid, "mandate_of_another_party"),
+        ("case.leave", {"party_ref": "p1", **unknown}, {}, Invalid, "mandate_unknown"),
+    ]
+    late = [
+        ("referral.amend", {**AMENDED, **mine}, {}, Conflict, "mandate_revoked"),
+        ("case.leave", {"party_ref": "p1", **mine}, {}, Invalid, "mandate_revoked"),
+    ]
+
+    for kind, inside, clear, problem, fault in refused:
+        with pytest.raises(problem) as caught:
+            await by_stream(desk, kind, done, inside, **clear)
+        assert [(e.pointer, e.code) for e in caught.value.errors] == [("/mandate_id", fault)]
+    await desk.http.post("/v1/party/mandates/revocations", headers=own)
+    for kind, inside, clear, problem, fault in late:
+        with pytest.raises(problem) as caught:
+            await by_stream(desk, kind, done, inside, **clear)
+        assert [(e.pointer, e.code) for e in caught.value.errors] == [("/mandate_id", fault)]
+
+    await by_stream(desk, "case.leave", done, {"party_ref": "p1"})
+    told = [e["type"] for e in await desk.events(done["submitted"]["case_id"])]
+    assert told.count("liandiao.party.left.v1") == 1
+    assert "liandiao.case.corrected.v1" not in told

@@ -202,10 +202,11 @@ async def test_a_representative_has_its_own_secret_that_the_party_can_end_at_onc
     assert (await intake.http.get("/v1/party/case", headers=theirs)).status_code == 200
     leaving = await intake.http.post("/v1/party/departures", headers=theirs)
     passing_on = await intake.http.post(path, headers={**theirs, **intake.key()})
-    assert (leaving.status_code, passing_on.status_code) == (403, 403)
+    ending = await intake.http.post("/v1/party/mandates/revocations", headers=theirs)
+    assert (leaving.status_code, passing_on.status_code, ending.status_code) == (403, 403, 403)
     ended = await intake.http.post(f"{path}/{given['receipt_id']}/revocations", headers=head)
     assert ended.json()["revoked_at"] is not None
-    for closed in ("/v1/party/case", "/v1/party/receipt", "/v1/party/access-log"):
+    for closed in ("/v1/party/case", "/v1/party/mandates", "/v1/party/access-log"):
         assert (await intake.http.get(closed, headers=theirs)).status_code == 401
     again = await intake.http.post(
         f"/v1/receipts/{given['number']}/tokens", json={"secret": given["secret"]}

@@ -1,0 +1,1 @@
+"""Mandates (代办): who files for a party, as intake tells it; each act under one is marked."""
