@@ -23,6 +23,7 @@ from intake.keys import Keys, keys_of
 from intake.lane_facts import civil_loss_only
 from intake.legal_context import travelling
 from intake.model import PartyFacts, Referral
+from intake.notices import repository as notices
 from intake.parties import handlers as acting
 from intake.referral_document import opened
 from intake.safety.repository import consequences_of_case
@@ -260,6 +261,7 @@ async def _correct_parties(
             )
             party_id, changed, new_party = added["party_id"], ("added",), travelling_party(added)
             ids[party.ref] = party_id
+            await _owe(row["case_id"], added, uow)
             await acting.add_named(uow, keys, row["case_id"], facts, ids, frozenset({party.ref}))
         uow.emit(
             PartyChanged(
@@ -270,6 +272,18 @@ async def _correct_parties(
                 changed_at=uow.now,
             )
         )
+
+
+async def _owe(case_id: UUID, added: dict[str, Any], uow: UnitOfWork) -> None:
+    """Who is named only now is told of the turn that runs, unless nothing would reach them."""
+    stream = await uow.lock_case(case_id)
+    await notices.owe_newcomer(
+        uow,
+        case_id,
+        stream.episode,
+        added["party_id"],
+        reachable=bool(added["phone"] or added["address"]),
+    )
 
 
 async def _replace_party(stored: Any, facts: PartyFacts, keys: Keys, uow: UnitOfWork) -> None:

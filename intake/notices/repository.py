@@ -61,6 +61,33 @@ async def add(
     )
 
 
+async def owe_newcomer(
+    uow: UnitOfWork, case_id: UUID, episode: int, party_id: UUID, *, reachable: bool
+) -> None:
+    """A party that is named while a turn runs is told of it as the others were (双告知).
+
+    By the same desk, on the same rule; until the turn's ``accept_by``, and without a day once that
+    is over. Nothing where no turn runs: the next offer tells everybody.
+    """
+    await uow.db.execute(
+        """INSERT INTO notice (notice_id, subject_kind, subject_id, case_id, party_id,
+             to_organisation, about, recipient, organisation, state, citation, due_at, recorded_at)
+           SELECT $4, n.subject_kind, n.subject_id, n.case_id, $3, n.to_organisation, n.about,
+             n.recipient, n.organisation, $5, n.citation,
+             CASE WHEN a.accept_by > $6 THEN a.accept_by END, $6
+           FROM assignment a
+           JOIN notice n ON n.subject_id = a.assignment_id AND n.recipient = 'party'
+           WHERE a.case_id = $1 AND a.episode = $2 AND a.state NOT IN ('returned', 'ended')
+           ORDER BY a.ordinal DESC, n.notice_id LIMIT 1""",
+        case_id,
+        episode,
+        party_id,
+        new_id(),
+        "task" if reachable else "not_owed",
+        uow.now,
+    )
+
+
 async def of_subject(uow: UnitOfWork, subject_id: UUID) -> list[Row]:
     """The notices about one matter, refusal or withdrawal, oldest first."""
     rows: list[Row] = await uow.db.fetch(

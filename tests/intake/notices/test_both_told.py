@@ -171,6 +171,74 @@ async def test_who_left_is_told_nothing_more_and_nobody_named_is_owed_nothing(
     assert states == {ids["p1"]: "task", ids["p2"]: "task", ids["p4"]: "not_owed"}
 
 
+async def name_later(intake: Intake, done: Any, ref: str, version: int, **members: Any) -> str:
+    """A party that became known only after the case was passed on."""
+    later = {
+        "ref": ref, "role": "third_party", "kind": "person", "name": "样丙",
+        "consent": {"state": "unknown", "on": None}, **members,
+    }  # fmt: skip
+    change = {"pointer": "/parties/-", "value": later}
+    answer = await intake.post(
+        f"/v1/referrals/{done['referral_id']}/corrections",
+        {"reason": "补列当事人", "changes": [change]},
+        **intake.key(),
+        **{"If-Match": f'"{version}"'},
+    )
+    assert answer.status_code == 201, answer.text
+    added = [e for e in await intake.events(done["case_id"]) if e.get("added")]
+    return str(added[-1]["party_id"])
+
+
+async def test_who_is_named_after_the_offer_is_told_of_the_turn_that_runs(intake: Intake) -> None:
+    """Checklist 1.23: of every referral onward, whoever the party is."""
+    done, story = await a_case(intake)
+    await story.offered()
+    await story.recalled()
+    await story.offered(COMMITTEE)
+    for receipt in done["receipts"]:
+        await intake.http.get("/v1/party/case", headers=await own_head(intake, receipt))
+    reached = await name_later(intake, done, "p3", 1, phone="19900000123")
+    nobody = await name_later(intake, done, "p4", 2)
+
+    over, running = await turns(intake, done)
+    by_party = {n["party_id"]: n for n in running["notices"] if n["recipient"] == "party"}
+    newcomer = by_party[reached]
+    assert {reached, nobody}.isdisjoint(n["party_id"] for n in over["notices"])
+    assert (newcomer["state"], by_party[nobody]["state"]) == ("task", "not_owed")
+    assert (newcomer["organisation"], newcomer["to_organisation"]) == (COURT, COMMITTEE)
+    assert (newcomer["citation"], newcomer["due_at"]) == (
+        "法释〔2021〕23号 24",
+        running["accept_by"],
+    )
+    assert (running["sent"], running["told"]) == (True, "none")
+    (task,) = (await intake.get("/v1/notices", COURT, *DESK)).json()["items"]
+    assert task["notice_id"] == newcomer["notice_id"]
+    await delivered(
+        intake, story, purpose="case-accepted", recipient_kind="party", party_id=reached
+    )
+    assert (await turns(intake, done))[1]["told"] == "party"
+
+
+async def test_who_is_named_before_an_offer_is_told_once_and_after_the_day_without_one(
+    intake: Intake,
+) -> None:
+    """Checklist 1.23: the boundary: no turn runs, and a turn whose day to answer is over."""
+    done, story = await a_case(intake)
+    early = await name_later(intake, done, "p3", 1, phone="19900000123")
+    assert await turns(intake, done) == []
+    await story.offered()
+    await story.accepted()
+    await intake.runtime.pool.execute("UPDATE assignment SET accept_by = now() - interval '1 hour'")
+
+    late = await name_later(intake, done, "p4", 2, phone="19900000124")
+
+    (turn,) = await turns(intake, done)
+    owed = [n["party_id"] for n in turn["notices"]]
+    assert (owed.count(early), owed.count(late)) == (1, 1)
+    (of_late,) = [n for n in turn["notices"] if n["party_id"] == late]
+    assert (of_late["state"], of_late["due_at"]) == ("task", None)
+
+
 @pytest.mark.parametrize(
     ("states", "is_sent", "told"),
     [
