@@ -1,66 +1,15 @@
-"""Encryption at rest of what is personal or said in confidence: AES-256-GCM, a key per purpose."""
+"""Mediation's own seal: a key per purpose, all of them from one file."""
 
-import json
-import os
-import secrets
-from functools import lru_cache
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+from services import seal
 
 KEY_FILE: Final = "mediation-vault.key"
-VERSION: Final = b"\x01"
-NONCE_BYTES: Final = 12
 
 
-@lru_cache(maxsize=4)
-def _master(keys_dir: Path) -> bytes:
-    """Read the service's vault key; made once, mode 0600, never overwritten."""
-    path = keys_dir / KEY_FILE
-    keys_dir.mkdir(parents=True, exist_ok=True)
-    draft = keys_dir / f".{KEY_FILE}.{os.getpid()}.{secrets.token_hex(4)}"
-    if not path.exists():
-        handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(handle, "wb") as file:
-            file.write(secrets.token_bytes(32))
-            file.flush()
-            os.fsync(file.fileno())
-        try:
-            os.link(draft, path)
-        except FileExistsError:
-            pass
-        finally:
-            draft.unlink()
-    key = path.read_bytes()
-    if len(key) != 32:
-        raise RuntimeError("the vault key file does not hold 32 bytes")
-    return key
-
-
-@lru_cache(maxsize=1024)
-def _cipher(keys_dir: Path, purpose: str) -> AESGCM:
-    derived = HKDF(algorithm=SHA256(), length=32, salt=None, info=purpose.encode())
-    return AESGCM(derived.derive(_master(keys_dir)))
-
-
-class Seal:
-    """Seals JSON for one purpose; the row's id is bound in, so no row can pose as another."""
+class Seal(seal.Seal):
+    """Seals what is personal or said in confidence, with this installation's key."""
 
     def __init__(self, keys_dir: Path, purpose: str) -> None:
-        self._cipher = _cipher(Path(keys_dir), purpose)
-
-    def close(self, value: Any, bound_to: object) -> bytes:
-        """Encrypt ``value``, readable only together with ``bound_to``."""
-        nonce = secrets.token_bytes(NONCE_BYTES)
-        data = json.dumps(value, ensure_ascii=False, separators=(",", ":"), default=str).encode()
-        return VERSION + nonce + self._cipher.encrypt(nonce, data, str(bound_to).encode())
-
-    def open(self, sealed: bytes, bound_to: object) -> Any:
-        """Decrypt what ``close`` made. Raises ``InvalidTag`` when anything was changed."""
-        if sealed[:1] != VERSION:
-            raise ValueError("unknown version of a sealed value")
-        nonce, data = sealed[1 : 1 + NONCE_BYTES], sealed[1 + NONCE_BYTES :]
-        return json.loads(self._cipher.decrypt(nonce, data, str(bound_to).encode()))
+        super().__init__(Path(keys_dir) / KEY_FILE, purpose)

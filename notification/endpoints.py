@@ -8,6 +8,7 @@ from uuid import UUID
 from fastapi import APIRouter, Path, Query, Request, Response
 
 from notification import repository, templates
+from notification.rules import numbered
 from notification.schemas import (
     FeedView,
     MessageView,
@@ -67,15 +68,7 @@ async def read_feed(
     if rows:
         response.headers["Case-Sequence"] = rows[-1]["read_after"]
     return {
-        "items": [
-            {
-                "feed_sequence": f"{row['feed_sequence']:010d}",
-                "reference": row["reference"],
-                "read_after": row["read_after"],
-                "event": row["event"],
-            }
-            for row in rows
-        ],
+        "items": [numbered(dict(row)) for row in rows],
         "next": f"{rows[-1]['feed_sequence']:010d}" if rows else after,
     }
 

@@ -338,6 +338,32 @@ async def take_back(db: asyncpg.Connection, entry: Published) -> None:
     await stamp_delivered(db, entry.connection, entry.feed_sequence, entry.partition, entry.offset)
 
 
+async def add_entry(
+    db: asyncpg.Connection, entry: Entry, *, subject: UUID, occurred_at: datetime
+) -> None:
+    """Write an entry that no event of a case stands behind, under the feed's next number.
+
+    ``subject`` stands in the place of the case.
+    """
+    await db.execute(
+        """WITH head AS (
+             INSERT INTO feed_head AS h (connection, feed_sequence) VALUES ($1, 1)
+             ON CONFLICT (connection) DO UPDATE SET feed_sequence = h.feed_sequence + 1
+             RETURNING feed_sequence)
+           INSERT INTO feed_entry (connection, feed_sequence, event_id, case_id, episode, type,
+             reference, read_after, event, occurred_at)
+           SELECT $1, feed_sequence, $2, $3, 1, $4, $5, $6, $7, $8 FROM head""",
+        entry.connection,
+        entry.event_id,
+        subject,
+        entry.type,
+        entry.reference,
+        entry.read_after,
+        entry.event,
+        occurred_at,
+    )
+
+
 async def feed(db: Database, connection: str, after: int, limit: int) -> list[asyncpg.Record]:
     """Numbered entries of a connection after a number, in order."""
     rows: list[asyncpg.Record] = await db.fetch(

@@ -170,3 +170,13 @@ def binary(event: Mapping[str, Any]) -> list[tuple[str, bytes]]:
         if name not in ("data", "datacontenttype"):
             headers.append((f"ce_{name}", str(value).encode()))
     return headers
+
+
+def numbered(entry: Mapping[str, Any]) -> dict[str, Any]:
+    """An entry of a feed as REST and webhooks show it (contracts section 2)."""
+    return {
+        "feed_sequence": f"{entry['feed_sequence']:010d}",
+        "reference": entry["reference"],
+        "read_after": entry["read_after"],
+        "event": entry["event"],
+    }

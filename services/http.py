@@ -38,8 +38,8 @@ CASE_AFTER_WAIT_SECONDS: Final = 2.0
 LOOK_AGAIN_SECONDS: Final = 0.2
 # The media type of a part of a file (tus 1.0), the only body that is not JSON.
 PART_TYPE: Final = "application/offset+octet-stream"
-# A feed belongs to a connection, whichever of its organisations it is for.
-OF_THE_CONNECTION: Final = ["feed:read"]
+# A feed and its webhooks belong to a connection, whichever of its organisations they are for.
+OF_THE_CONNECTION: Final = frozenset({"feed:read", "webhook:read", "webhook:write"})
 _limiter: Final = FixedWindowRateLimiter(MemoryStorage())
 # Who has used up its second, and until when (monotonic): told without asking the limiter again.
 _refused_until: Final[dict[tuple[str, str], float]] = {}
@@ -151,7 +151,7 @@ async def _caller(
         organisation = acting_organisation
     elif len(organisations) == 1:
         organisation = organisations[0]
-    elif organisations and scopes.scopes != OF_THE_CONNECTION:
+    elif organisations and not (scopes.scopes and OF_THE_CONNECTION.issuperset(scopes.scopes)):
         fault = FieldError("#header/Acting-Organisation", "required", "name the organisation")
         raise Malformed("the client speaks for several organisations", errors=[fault])
     else:

@@ -64,6 +64,12 @@ MESSAGES = Counter(
     ["channel", "state"],
     registry=REGISTRY,
 )
+WEBHOOK_ATTEMPTS = Counter(
+    "liandiao_webhook_attempts_total",
+    "Tries to bring an entry to a webhook by outcome (delivered, failed, gone) and reason",
+    ["outcome", "reason"],
+    registry=REGISTRY,
+)
 FIGURE = Gauge(
     "liandiao_figure",
     "A service's own figure, e.g. oldest_unfired_clock_seconds, messages_waiting",

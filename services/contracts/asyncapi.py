@@ -184,6 +184,18 @@ def document(catalogue: dict[str, EventSpec], topics: dict[str, Any]) -> dict[st
                 "liandiao.participation.ended.v1",
                 "The receiver's part in a case is over; an entry of the feed alone",
             ),
+            (
+                "WebhookPaused",
+                "liandiao.webhook.paused.v1",
+                "A webhook of the connection rests, since nobody took what was sent; its subject "
+                "is the webhook; an entry of the feed alone",
+            ),
+            (
+                "WebhookEnded",
+                "liandiao.webhook.ended.v1",
+                "A webhook's receiver wants no more (410); its subject is the webhook; an entry "
+                "of the feed alone",
+            ),
         )
     }
     entry = {

@@ -134,6 +134,9 @@ class Settings:
         if service == "intake":
             folder = self.environ.get("INTAKE_FILES_DIR", str(self.home.folder("files")))
             answer["INTAKE_FILES_DIR"] = folder
+        if service == "notification" and self.test_installation:
+            name = "NOTIFICATION_WEBHOOK_LOOPBACK"  # a demonstration's receiver is this machine's
+            answer[name] = self.environ.get(name, "true")
         if self.own_kafka:
             answer[f"{upper}_KAFKA_USER"] = client
             answer[f"{upper}_KAFKA_PASSWORD"] = self.secrets[f"{service}_kafka"]

@@ -588,6 +588,18 @@ REQUESTS: dict[str, Callable[[About], Asked]] = {
     ),
     # notification
     "GET /v1/feeds/{connection}": _get("/v1/feeds/{connection}"),
+    "GET /v1/webhooks": _list("/v1/webhooks", "webhook_id"),
+    "POST /v1/webhooks": _post("/v1/webhooks", {"url": "https://receiver.example/liandiao"}),
+    "GET /v1/webhooks/{webhook_id}": _get("/v1/webhooks/{webhook_id}"),
+    "GET /v1/webhooks/{webhook_id}/attempts": _get("/v1/webhooks/{webhook_id}/attempts"),
+    "POST /v1/webhooks/{webhook_id}/endings": _post("/v1/webhooks/{webhook_id}/endings"),
+    "POST /v1/webhooks/{webhook_id}/pauses": _post("/v1/webhooks/{webhook_id}/pauses"),
+    "POST /v1/webhooks/{webhook_id}/pings": _post("/v1/webhooks/{webhook_id}/pings"),
+    "POST /v1/webhooks/{webhook_id}/replays": _post(
+        "/v1/webhooks/{webhook_id}/replays", {"from": "0000000001", "to": "0000000002"}
+    ),
+    "POST /v1/webhooks/{webhook_id}/resumptions": _post("/v1/webhooks/{webhook_id}/resumptions"),
+    "POST /v1/webhooks/{webhook_id}/secrets": _post("/v1/webhooks/{webhook_id}/secrets"),
     "GET /v1/messages": _list("/v1/messages", "message_id", of_case=True),
     "GET /v1/messages/{message_id}": _get("/v1/messages/{message_id}"),
     "GET /v1/templates": _get("/v1/templates"),

@@ -131,6 +131,9 @@ class Maker:
         told = refused.json()["refusal"]
         scene.ids["refusal_id"] = told["refusal_id"]
         scene.bodies["refused"] = {"number": told["number"], "secret": told["secret"]}
+        sent = {"url": "https://receiver.example/liandiao"}
+        webhook = await self.it.ok("notification", "POST", "/v1/webhooks", sent, headers=head)
+        scene.ids["webhook_id"] = webhook["webhook_id"]
         path = f"/v1/cases/{scene.ids['case_id']}/mandates"
         mandate = {"agent_name": "样代办", "form": "written"}
         answer = await self.it.ok("intake", "POST", path, mandate, headers=head)

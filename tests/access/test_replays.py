@@ -41,6 +41,7 @@ MAKERS_OWN = {
     "POST /v1/matters",
     "POST /v1/matters/{matter_id}/conversions",
     "POST /v1/rounds",
+    "POST /v1/webhooks",
 }
 # What the key remembers where it is not the id in the path: the scene's id of this name.
 REMEMBERED = {
@@ -63,6 +64,7 @@ REMEMBERED = {
     "POST /v1/rounds": "round_id",
     "POST /v1/incidents": "incident_id",
     "POST /v1/matters": "matter_id",
+    "POST /v1/webhooks": "webhook_id",
     "POST /v1/cases/{case_id}/erasures": "erasure_id",
     "POST /v1/decisions/{decision_id}/overrides": "decision_id",
     "POST /v1/conferences": "conference_id",
@@ -84,7 +86,7 @@ class Replay:
     name: str
 
     def _id(self) -> str:
-        if self.name.endswith("/corrections"):
+        if self.name.endswith(("/corrections", "/secrets")):
             return "2"  # the version it led to
         in_path = [part[1:-1] for part in self.name.split("/") if part.startswith("{")]
         return self.scene.ids[REMEMBERED.get(self.name, in_path[-1] if in_path else "case_id")]

@@ -1,14 +1,18 @@
 """A running notification over a database of its own."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
+from joserfc.jwk import ECKey
 from pydantic import SecretStr
 
 from notification.settings import NotificationSettings
 from notification.wiring import NOTIFICATION
+from services.app import create_app
+from services.auth import sign
 from services.events.envelope import Event
 from services.messaging import failpoints
 from services.runtime import Runtime
@@ -54,6 +58,45 @@ async def runtime(postgres_server: PostgresServer, tmp_path: Path) -> AsyncItera
         failpoints.disarm()
         await made.close()
         await postgres_server.drop(database)
+
+
+Client = Callable[..., httpx.AsyncClient]
+
+
+@pytest.fixture
+async def client_of(runtime: Runtime) -> AsyncIterator[Client]:
+    """Clients of the API, each as one connection and its organisation."""
+    key = ECKey.generate_key("P-256", {"kid": "test-key"})
+    public = {**key.as_dict(private=False), "kid": "test-key"}
+    runtime.directory.put("key:test-key", 1, {"use": "token", "jwk": public})
+    app = create_app(NOTIFICATION, runtime=runtime)
+    app.state.runtime = runtime
+    made: list[httpx.AsyncClient] = []
+
+    def client(
+        connection: str,
+        organisation: str,
+        scopes: str = "feed:read message:read",
+        organisations: list[str] | None = None,
+    ) -> httpx.AsyncClient:
+        claims = {
+            "sub": f"c-{connection}",
+            "connection": connection,
+            "organisations": organisations or [organisation],
+            "scopes": scopes,
+        }
+        made.append(
+            httpx.AsyncClient(
+                transport=httpx.ASGITransport(app),
+                base_url="http://notification",
+                headers={"Authorization": f"Bearer {sign(key, claims)}"},
+            )
+        )
+        return made[-1]
+
+    yield client
+    for each in made:
+        await each.aclose()
 
 
 class Case:

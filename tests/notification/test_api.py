@@ -1,15 +1,10 @@
 import asyncio
-from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import asyncpg
 import httpx
 import pytest
-from joserfc.jwk import ECKey
 
-from notification.wiring import NOTIFICATION
-from services.app import create_app
-from services.auth import sign
 from services.ids import new_id
 from services.runtime import Runtime
 from tests.notification.builders import (
@@ -21,46 +16,9 @@ from tests.notification.builders import (
     a_session,
     joined,
 )
-from tests.notification.conftest import Case
+from tests.notification.conftest import Case, Client
 
 pytestmark = pytest.mark.postgres
-Client = Callable[..., httpx.AsyncClient]
-
-
-@pytest.fixture
-async def client_of(runtime: Runtime) -> AsyncIterator[Client]:
-    """Clients of the API, each as one connection and its organisation."""
-    key = ECKey.generate_key("P-256", {"kid": "test-key"})
-    public = {**key.as_dict(private=False), "kid": "test-key"}
-    runtime.directory.put("key:test-key", 1, {"use": "token", "jwk": public})
-    app = create_app(NOTIFICATION, runtime=runtime)
-    app.state.runtime = runtime
-    made: list[httpx.AsyncClient] = []
-
-    def client(
-        connection: str,
-        organisation: str,
-        scopes: str = "feed:read message:read",
-        organisations: list[str] | None = None,
-    ) -> httpx.AsyncClient:
-        claims = {
-            "sub": f"c-{connection}",
-            "connection": connection,
-            "organisations": organisations or [organisation],
-            "scopes": scopes,
-        }
-        made.append(
-            httpx.AsyncClient(
-                transport=httpx.ASGITransport(app),
-                base_url="http://notification",
-                headers={"Authorization": f"Bearer {sign(key, claims)}"},
-            )
-        )
-        return made[-1]
-
-    yield client
-    for each in made:
-        await each.aclose()
 
 
 async def _a_case(case: Case) -> None:

@@ -430,6 +430,51 @@ def upgrade() -> None:
         comment="The latest word on each fact; a message whose event is not the latest is not sent",
     )
     op.create_table(
+        "webhook",
+        sa.Column("webhook_id", sa.UUID(), nullable=False),
+        sa.Column("connection", sa.Text(), nullable=False),
+        sa.Column("url", sa.Text(), nullable=False),
+        sa.Column(
+            "types", sa.ARRAY(sa.Text()), nullable=True, comment="what is sent; null: everything"
+        ),
+        sa.Column("state", sa.Text(), server_default="active", nullable=False),
+        sa.Column("reason", sa.Text(), nullable=True, comment="why it is paused or ended"),
+        sa.Column(
+            "position", sa.BigInteger(), nullable=False, comment="taken up as far as this number"
+        ),
+        sa.Column("version", sa.BigInteger(), server_default="1", nullable=False),
+        sa.Column("secret", postgresql.BYTEA(), nullable=False, comment="sealed"),
+        sa.Column("secret_version", sa.Integer(), server_default="1", nullable=False),
+        sa.Column(
+            "previous_secret",
+            postgresql.BYTEA(),
+            nullable=True,
+            comment="sealed; signs too until its time is over",
+        ),
+        sa.Column("previous_secret_until", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("changed_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column(
+            "recorded_at",
+            sa.DateTime(timezone=True),
+            server_default=sa.text("now()"),
+            nullable=False,
+        ),
+        sa.CheckConstraint("(state = 'active') = (reason IS NULL)", name=op.f("ck_webhook_why")),
+        sa.CheckConstraint(
+            "reason IN ('asked', 'failing', 'gone')", name=op.f("ck_webhook_reason")
+        ),
+        sa.CheckConstraint("state IN ('active', 'paused', 'ended')", name=op.f("ck_webhook_state")),
+        sa.CheckConstraint(
+            "(previous_secret IS NULL) = (previous_secret_until IS NULL)",
+            name=op.f("ck_webhook_previous"),
+        ),
+        sa.CheckConstraint("position >= 0", name=op.f("ck_webhook_position")),
+        sa.PrimaryKeyConstraint("webhook_id", name=op.f("pk_webhook")),
+        comment="Where a connection wants its feed to be brought; its secrets are sealed",
+    )
+    op.create_index("ix_webhook_connection", "webhook", ["connection", "webhook_id"], unique=False)
+    op.create_table(
         "attempt",
         sa.Column("message_id", sa.UUID(), nullable=False),
         sa.Column("ordinal", sa.Integer(), nullable=False),
@@ -455,6 +500,69 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["message_id"], ["message.id"], name=op.f("fk_attempt_message_id")),
         sa.PrimaryKeyConstraint("message_id", "ordinal", name=op.f("pk_attempt")),
         comment="Every try and its proof: channel, when, the provider's receipt, a hash of the address",
+    )
+    op.create_table(
+        "webhook_attempt",
+        sa.Column("attempt_id", sa.UUID(), nullable=False),
+        sa.Column("webhook_id", sa.UUID(), nullable=False),
+        sa.Column("feed_sequence", sa.BigInteger(), nullable=False),
+        sa.Column("event_id", sa.UUID(), nullable=False),
+        sa.Column("outcome", sa.Text(), nullable=False),
+        sa.Column("status", sa.Integer(), nullable=True),
+        sa.Column("reason", sa.Text(), nullable=True),
+        sa.Column("duration_ms", sa.Integer(), nullable=False),
+        sa.Column(
+            "recorded_at",
+            sa.DateTime(timezone=True),
+            server_default=sa.text("now()"),
+            nullable=False,
+        ),
+        sa.CheckConstraint(
+            "outcome IN ('delivered', 'failed', 'gone')", name=op.f("ck_webhook_attempt_outcome")
+        ),
+        sa.ForeignKeyConstraint(
+            ["webhook_id"], ["webhook.webhook_id"], name=op.f("fk_webhook_attempt_webhook_id")
+        ),
+        sa.PrimaryKeyConstraint("attempt_id", name=op.f("pk_webhook_attempt")),
+        comment="Every try for some weeks: when, what came of it; never what the receiver said",
+    )
+    op.create_index(
+        "ix_webhook_attempt_recorded_at", "webhook_attempt", ["recorded_at"], unique=False
+    )
+    op.create_index(
+        "ix_webhook_attempt_webhook", "webhook_attempt", ["webhook_id", "attempt_id"], unique=False
+    )
+    op.create_table(
+        "webhook_waiting",
+        sa.Column("webhook_id", sa.UUID(), nullable=False),
+        sa.Column("feed_sequence", sa.BigInteger(), nullable=False),
+        sa.Column("case_id", sa.UUID(), nullable=False),
+        sa.Column("event_id", sa.UUID(), nullable=False),
+        sa.Column("tries", sa.Integer(), server_default="0", nullable=False),
+        sa.Column(
+            "next_attempt_at",
+            sa.DateTime(timezone=True),
+            server_default=sa.text("now()"),
+            nullable=False,
+        ),
+        sa.Column("failing_since", sa.DateTime(timezone=True), nullable=True),
+        sa.Column(
+            "recorded_at",
+            sa.DateTime(timezone=True),
+            server_default=sa.text("now()"),
+            nullable=False,
+        ),
+        sa.ForeignKeyConstraint(
+            ["webhook_id"], ["webhook.webhook_id"], name=op.f("fk_webhook_waiting_webhook_id")
+        ),
+        sa.PrimaryKeyConstraint("webhook_id", "feed_sequence", name=op.f("pk_webhook_waiting")),
+        comment="Entries that were taken up for a webhook and not delivered yet; number 0 is a ping",
+    )
+    op.create_index(
+        "ix_webhook_waiting_case",
+        "webhook_waiting",
+        ["webhook_id", "case_id", "feed_sequence"],
+        unique=False,
     )
     op.execute(
         "CREATE FUNCTION audit_entry_is_append_only() RETURNS trigger LANGUAGE plpgsql AS $$\n    BEGIN\n      IF TG_OP = 'DELETE' OR OLD.chain_number IS NOT NULL\n         OR (to_jsonb(NEW) - 'chain_number' - 'chain_hash')\n            <> (to_jsonb(OLD) - 'chain_number' - 'chain_hash') THEN\n        RAISE EXCEPTION 'audit entries are append-only';\n      END IF;\n      RETURN NEW;\n    END $$"

@@ -1,0 +1,1 @@
+"""Webhooks: a connection's feed, brought to an address of its own."""
