@@ -13,7 +13,7 @@ LISTED = dict(
 )
 LABELS = {
     "service", "route", "method", "status", "consumer", "result", "outcome", "partition", "figure",
-    "channel", "state", "kind", "lane", "topic", "loop",
+    "channel", "state", "kind", "lane", "topic", "loop", "reason",
 }  # fmt: skip
 
 
