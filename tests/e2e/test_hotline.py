@@ -1,6 +1,11 @@
 """A hotline's urgent order on the whole stack: passed on hot, and told back by its number."""
 
+import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime, timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from uuid import uuid4
 
@@ -9,9 +14,53 @@ import pytest
 from services.client import Client, Stack, wait_for
 from services.clock import SHANGHAI
 from services.play import Play, wall_promises
+from tests.notification.webhooks.receiver import example
 
 pytestmark = pytest.mark.stack
 HOTLINE = "330681-HL-0001"
+
+
+@contextmanager
+def receiver() -> Iterator[tuple[str, list[tuple[dict[str, str], bytes]]]]:
+    """The hotline's own server: where it is, and what it was brought; it refuses two tries."""
+    got: list[tuple[dict[str, str], bytes]] = []
+    tries: list[str] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            tries.append(self.headers["webhook-id"])
+            taken = len(tries) not in (3, 7)
+            if taken:
+                got.append(({k.lower(): v for k, v in self.headers.items()}, body))
+            self.send_response(204 if taken else 503)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def log_message(self, *_: Any) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{server.server_address[1]}/liandiao", got
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+def brought(got: list[tuple[dict[str, str], bytes]], secret: str, case_id: str) -> list[Any]:
+    """The entries of a case that came with a good signature, each once, as they came."""
+    verified, seen, entries = example(), set(), []
+    for headers, body in list(got):
+        entry = json.loads(body)
+        if entry["event"].get("subject") == case_id and headers["webhook-id"] not in seen:
+            assert verified(secret, headers, body)
+            seen.add(headers["webhook-id"])
+            entries.append(entry)
+    return entries
 
 
 def ordered(hotline: Client, reference: str, **members: Any) -> Any:
@@ -61,7 +110,29 @@ def told(hotline: Client, after: str, case_id: str) -> list[Any]:
 def test_an_urgent_order_is_passed_on_hot_and_its_result_comes_back_under_its_number(
     stack: Stack,
 ) -> None:
-    """Checklist 1.22: number kept, no way back to the hotline, calls attach and raise nothing."""
+    """Checklist 1.22: number kept, no way back to the hotline, calls attach and raise nothing;
+
+    status and result are pushed, signed, under its own number.
+    """
+    with receiver() as (url, got):
+        webhook = stack.client(HOTLINE).post("notification", "/v1/webhooks", {"url": url})
+        try:
+            case_id, entries = _an_order_to_its_end(stack)
+
+            def pushed() -> Any:
+                found = brought(got, webhook["secret"], case_id)
+                return found if len(found) >= len(entries) else None
+
+            found = wait_for(pushed, seconds=90, describe="the result at the hotline")
+            assert found[: len(entries)] == entries
+        finally:
+            stack.client(HOTLINE).post(
+                "notification", f"/v1/webhooks/{webhook['webhook_id']}/endings"
+            )
+
+
+def _an_order_to_its_end(stack: Stack) -> tuple[str, list[Any]]:
+    """Answers the case and what the hotline's feed says of it."""
     play, hotline = Play(stack), stack.client(HOTLINE)
     after, mark = hotline.end_of_feed(), uuid4().hex[:8]
     first = ordered(hotline, f"12345-{mark}-1")
@@ -134,3 +205,4 @@ def test_an_urgent_order_is_passed_on_hot_and_its_result_comes_back_under_its_nu
     assert "样热线" not in str(entries)
     waiting = hotline.get("intake", f"/v1/cases/{first['case_id']}")
     assert (waiting["state"], waiting["your_roles"]) == ("open", ["source"])
+    return second["case_id"], entries
