@@ -8,6 +8,7 @@ from notification.endpoints import router
 from notification.feed import feed_topics
 from notification.settings import NotificationSettings
 from notification.webhooks import repository as webhooks
+from notification.webhooks import telling
 from notification.webhooks.endpoints import router as webhook_router
 from notification.webhooks.sender import bring
 from services.service import Loop, Restored, Schema, Service
@@ -73,7 +74,11 @@ NOTIFICATION: Final = Service(
     schema=_schema,
     gather_seconds=0.1,
     consumes=CONSUMES,
-    jobs={sender.ASK: sender.ask_again, erasing.LETTERS: erasing.remove_letters},
+    jobs={
+        sender.ASK: sender.ask_again,
+        erasing.LETTERS: erasing.remove_letters,
+        telling.TELL: telling.tell,
+    },
     loops=(
         Loop("notification.feeder", feed_topics, idle_seconds=0.2, gather_seconds=0.1),
         Loop("notification.sender", sender.send_due, idle_seconds=0.5, gather_seconds=0.2),

@@ -21,7 +21,8 @@ from notification.webhooks.rules import (
     as_secret,
     read_url,
 )
-from services.clock import wire
+from notification.webhooks.telling import TELL
+from services.clock import SHANGHAI, wire
 from services.errors import Conflict, FieldError, Invalid, NotFound
 from services.events import load_catalogue
 from services.ids import new_id
@@ -238,7 +239,7 @@ async def ping(uow: UnitOfWork, connection: str, webhook_id: UUID) -> None:
 
 
 async def stop(uow: UnitOfWork, webhook_id: UUID, state: str, reason: str) -> bool:
-    """It stops by itself; its connection's feed says so. False when it had stopped before.
+    """It stops by itself; its owner's feed and desks are told. False when it had stopped before.
 
     ``paused`` for ``failing``: what waits stays and goes on when it is resumed. ``ended`` for
     ``gone``: nothing waits any more. Either way the feed has every entry.
@@ -282,5 +283,14 @@ async def stop(uow: UnitOfWork, webhook_id: UUID, state: str, reason: str) -> bo
         event=structured(attributes, data),
     )
     await feeds.add_entry(uow.db, entry, subject=webhook_id, occurred_at=uow.now)
+    told = {
+        "event_id": str(event_id),
+        "state": state,
+        "connection": row["connection"],
+        "webhook_id": str(webhook_id),
+        "waiting": data["waiting"],
+        "at": f"{uow.now.astimezone(SHANGHAI):%Y-%m-%d %H:%M} (UTC+8)",
+    }
+    uow.enqueue(TELL, told, key=f"{TELL}:{event_id}")
     uow.audit(f"webhook.{state}", subject=str(webhook_id), detail={"reason": reason})
     return True

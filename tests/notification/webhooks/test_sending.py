@@ -12,6 +12,7 @@ from notification.webhooks import handlers, repository
 from notification.webhooks.sender import WebhookSender
 from notification.wiring import NOTIFICATION
 from services.messaging import failpoints
+from services.messaging.jobs import run_due_jobs
 from services.runtime import Runtime
 from services.telemetry import WEBHOOK_ATTEMPTS
 from tests.fixtures.messaging import Crash, crash
@@ -292,6 +293,14 @@ async def test_after_three_days_it_rests_its_owner_is_told_and_nothing_is_lost(
         (found,) = await NOTIFICATION.doctor(near)
         assert str(webhook_id) in found
         assert (await repository.figures(near.pool))["failing"] == 1
+        for _ in range(2):
+            await run_due_jobs(near)
+            await near.pool.execute("UPDATE job SET done_at = NULL, run_after = now()")
+        (file,) = near.settings.spool_dir.rglob("*.json")
+        letter = orjson.loads(file.read_bytes())
+        assert letter["to"] == {"kind": "desk", "value": COURT}
+        assert str(webhook_id) in letter["body"]
+        assert receiver.url not in letter["body"]
         await hurry(near)
         await case.hear(an_offer(case.case_id))
         await rounds(sender)
