@@ -37,6 +37,22 @@ def _validator(schema: str) -> Any:
     return jsonschema_rs.validator_for(json.loads(schema), validate_formats=True)
 
 
+def fits(value: Any, schema: Mapping[str, Any]) -> bool:
+    """Whether a value is one of this schema of a detail."""
+    return bool(_validator(json.dumps(schema)).is_valid(value))
+
+
+def detail_schemas(name: str, codes: frozenset[str] | None = None) -> list[dict[str, Any]]:
+    """The schema of a detail in each type that has it, of every version; ``codes``: of these types
+    alone. Empty: no type has it."""
+    return [
+        type_["schema"]["properties"][name]
+        for tree in versions()
+        for type_ in tree["types"]
+        if (codes is None or type_["code"] in codes) and name in type_["schema"]["properties"]
+    ]
+
+
 DIFFERS: Final = "type_detail_differs"
 
 
@@ -55,5 +71,5 @@ def findings(
     for name, value in details.items():
         if name not in known:
             yield name, "type_detail_unknown"
-        elif not _validator(json.dumps(known[name])).is_valid(value):
+        elif not fits(value, known[name]):
             yield name, DIFFERS

@@ -14,7 +14,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
 
-from intake import identity
+from intake import identity, types
+from intake.adapters import draft_details as details
 from intake.adapters import layout as spec
 from intake.adapters.places import DirectoryFolder
 from intake.adapters.sampling import Sample
@@ -203,6 +204,10 @@ def _understand(column: Column, side: str) -> str:
     """Set the column's use; answers whose columns stand here, for those that do not say."""
     words = vocabulary()
     head = column.name
+    if column.kind != "empty":
+        column.use = details.use_of(head, words, lambda kinds: _fits(column, kinds))
+        if column.use:
+            return side
     found = next((s for s, names in words["sides"].items() if any(n in head for n in names)), "")
     attribute = next((a for a, names in words["attributes"].items() if _ends(head, names)), "")
     if found or attribute:
@@ -287,7 +292,7 @@ def _settle(columns: list[Column]) -> None:
         named[0].use = "category_both"
     seen: set[str] = set()
     for column in columns:
-        if column.use.startswith(_SIDES):
+        if column.use.startswith((*_SIDES, details.USE)):
             if column.use in seen:
                 column.use = ""
             seen.add(column.use)
@@ -339,6 +344,7 @@ class _Writing:
             self.kept[column.name] = {}
             if not self._write(column) and column.name != total:
                 self.kept[column.name] = {"kept": False}
+        self._details()
         parties = self._parties()
         self._titles()
         for column in self.columns:
@@ -555,6 +561,25 @@ class _Writing:
                 type_, subtype = found
                 entries[code] = {"set": {"/dispute_type": type_, "/dispute_subtype": subtype}}
         return self._table(column, entries)
+
+    def _details(self) -> None:
+        """Details of the types that were found; of every type while none was."""
+        found = details.types_of(self.constants, self.codes)
+        for column in self.columns:
+            if not column.use.startswith(details.USE):
+                continue
+            name = column.use.removeprefix(details.USE)
+            if not types.detail_schemas(name, found):
+                self.left.append(f"column {column.name}: no type found here has the detail {name}")
+                column.use = ""
+                continue
+            self.kept[column.name] = {}
+            moment = self._moment(column)
+            mapping, table, unknown = details.written(column, vocabulary(), moment)
+            self.mappings += [mapping] if mapping else []
+            self.codes += [table] if table else []
+            if unknown:
+                self.left.append(f"column {column.name}: what a word means for the detail {name}")
 
     def _violence(self, column: Column) -> bool:
         return False

@@ -13,9 +13,11 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from intake import types
 from intake.validation import schema, subtypes
 
 FOLDER: Final = Path(__file__).parents[1] / "data" / "layouts"
+DETAIL: Final = "/type_details/"
 
 Pointer = Annotated[str, Field(pattern=r"^(/[a-z0-9_]+)+$")]
 Reason = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{2,59}$")]
@@ -160,7 +162,7 @@ class Count(_Strict):
 
 
 class Flag(_Strict):
-    """Two words as true and false."""
+    """Two words as true and false; in JSON also true and false themselves."""
 
     kind: Literal["flag"] = Field(alias="as")
     true: Name
@@ -347,6 +349,7 @@ def _wrongs(layout: Layout) -> Iterator[str]:
     yield from _wrong_tables(layout)
     yield from _wrong_reasons(layout)
     yield from _wrong_pointers(layout)
+    yield from _wrong_details(layout)
     if not any("/source/reference" in each.to for each in layout.mappings):
         yield "no column gives /source/reference"
     for mapping in layout.mappings:
@@ -386,9 +389,14 @@ def _entries(table: Codes) -> list[Entry]:
 
 
 def _wrong_tables(layout: Layout) -> Iterator[str]:
-    """A table is complete when every code that gives a referral sets the same members."""
+    """A table is complete when every code that gives a referral sets the same members; a detail of
+    the type that a code says nothing of is not known, and left out."""
     for table in layout.codes:
-        members = {frozenset(e.set) for e in _entries(table) if e.no_referral is None}
+        members = {
+            frozenset(pointer for pointer in entry.set if not pointer.startswith(DETAIL))
+            for entry in _entries(table)
+            if entry.no_referral is None
+        }
         if len(members) > 1:
             yield f"the codes of {table.column} do not all set the same members"
         for code, entry in table.entries.items():
@@ -433,9 +441,76 @@ def _wrong_pointers(layout: Layout) -> Iterator[str]:
             yield f"a value of {pointer} is not in its closed list"
 
 
+# -- details of a dispute type ---------------------------------------------------------------------
+
+# What each transformation gives, as a type of JSON Schema; left out: a moment, told by its member.
+_GIVES: Final = {"list": "array", "yuan_to_fen": "integer", "count": "integer", "flag": "boolean"}
+_MOMENTS: Final = ("date", "instant", "epoch_ms", "serial_day")
+
+
+def _wrong_details(layout: Layout) -> Iterator[str]:
+    """Details that no type of this layout has, and values and transformations that none of them
+    takes, in any version of the tree; what only a row can tell is checked for each row."""
+    kinds = _types_of(layout)
+    values = [(pointer, value, kinds) for pointer, value in layout.constants.items()]
+    for table in layout.codes:
+        for entry in _entries(table):
+            own = entry.set.get("/dispute_type")
+            of = frozenset({own}) if isinstance(own, str) else kinds
+            values += [(pointer, value, of) for pointer, value in entry.set.items()]
+    for pointer, value, of in values:
+        if _is_detail(pointer):
+            schemas = types.detail_schemas(pointer.removeprefix(DETAIL), of)
+            if not schemas:
+                yield _no_detail(pointer)
+            elif not any(types.fits(value, each) for each in schemas):
+                yield f"值不符合纠纷类型的格式。/ A value of {pointer} breaks its type's schema"
+    for mapping in layout.mappings:
+        for pointer in filter(_is_detail, mapping.to):
+            schemas = types.detail_schemas(pointer.removeprefix(DETAIL), kinds)
+            if not schemas:
+                yield _no_detail(pointer)
+            elif not any(_may_give(mapping.by, pointer, each) for each in schemas):
+                yield (
+                    f"列 {mapping.column} 的转换得不出 {pointer} 所要的类型。/ column"
+                    f" {mapping.column}: {mapping.by.kind} never gives what {pointer} takes"
+                )
+
+
+def _types_of(layout: Layout) -> frozenset[str] | None:
+    """The dispute types that its rows can have; None when only the rows tell."""
+    if any("/dispute_type" in mapping.to for mapping in layout.mappings):
+        return None
+    found = [layout.constants.get("/dispute_type")]
+    found += [e.set.get("/dispute_type") for table in layout.codes for e in _entries(table)]
+    return frozenset(each for each in found if isinstance(each, str)) or None
+
+
+def _may_give(by: Transformation, pointer: str, detail: dict[str, Any]) -> bool:
+    """Whether the transformation can give a value of this schema."""
+    if by.kind in _MOMENTS:
+        gives = "date" if pointer.endswith("_on") else "date-time"
+        return detail.get("type") == "string" and detail.get("format", gives) == gives
+    gives = _GIVES.get(by.kind, "string")
+    if "enum" in detail:
+        return gives == "string" and any(isinstance(each, str) for each in detail["enum"])
+    return detail.get("type", gives) == gives
+
+
+def _is_detail(pointer: str) -> bool:
+    return pointer.startswith(DETAIL)
+
+
+def _no_detail(pointer: str) -> str:
+    return f"没有哪类纠纷有这一项。/ No dispute type of this layout has the detail {pointer}"
+
+
 def _member(pointer: str) -> dict[str, Any] | None:
-    """The schema of a member; directly below ``legal_context`` any name is the lane's own."""
+    """The schema of a member; directly below ``legal_context`` any name is the lane's own, and
+    details of a type are looked at by ``_wrong_details``."""
     steps = pointer.split("/")[1:]
+    if _is_detail(pointer) and len(steps) == 2:
+        return {}
     node: dict[str, Any] = schema()
     for step in steps:
         if "$ref" in node:

@@ -180,6 +180,8 @@ def _count(by: spec.Count, value: Value, _: Surroundings) -> int:
 
 
 def _flag(by: spec.Flag, value: Value, _: Surroundings) -> bool:
+    if isinstance(value, bool):
+        return value
     if value == by.true:
         return True
     if value == by.false:

@@ -21,7 +21,7 @@ from intake.validation import normal_reference, validate
 from services.clock import SHANGHAI
 from services.events import lanes
 
-SHOWN: Final = ("lane", "dispute_type", "dispute_subtype", "place", "claim_fen")
+SHOWN: Final = ("lane", "dispute_type", "dispute_subtype", "place", "claim_fen", "type_details")
 
 
 @dataclass(frozen=True)
