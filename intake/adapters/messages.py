@@ -1,4 +1,7 @@
-"""What each rule of reading and converting says to people; never with a value in it."""
+"""What each rule of reading and converting says to people; never with a value in it.
+
+The Chinese sentence of each stands in ``intake/data/messages_zh.json``.
+"""
 
 from typing import Final
 
@@ -51,5 +54,7 @@ MESSAGES: Final[dict[str, str]] = {
 
 
 def message(rule: str) -> str:
-    """The sentence of a rule of this package, or of a referral's own checks."""
-    return MESSAGES.get(rule) or referral_messages.message(rule)
+    """The sentence of a rule of this package, or of a referral's own checks, in both languages."""
+    if rule not in MESSAGES:
+        return referral_messages.message(rule)
+    return f"{referral_messages.chinese()[rule]} {MESSAGES[rule]}"

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, Final
 
-from intake.adapters.messages import MESSAGES
+from intake.adapters.messages import message
 
 Value = str | int | float | Decimal | bool | None
 Cells = dict[str, Value]
@@ -18,7 +18,7 @@ class FileError(ValueError):
     def __init__(self, rule: str, *, line: int | None = None) -> None:
         self.rule = rule
         self.line = line
-        self.message = MESSAGES[rule]
+        self.message = message(rule)
         super().__init__(f"{rule}: {self.message}" + (f" (line {line})" if line else ""))
 
 

@@ -14,7 +14,6 @@ from typing import Any, Final
 import httpx
 import typer
 
-from intake.imports.messages import both
 from services.client import PATIENCE_SECONDS, asks_again, rest_as_asked
 
 DONE, REFUSED, MISUSED = 0, 1, 2
@@ -146,8 +145,7 @@ def _line(row: dict[str, Any]) -> str:
     lines = [f"row {row['row']} (line {row['line']})  {row['outcome']}  {number}"]
     for reason in row["reasons"]:
         where = reason["column"] or reason["pointer"] or "the row"
-        said = both(reason["message_zh"], reason["message"])
-        lines.append(f"    {reason['level']}: {where}: {reason['rule']}: {said}")
+        lines.append(f"    {reason['level']}: {where}: {reason['rule']}: {reason['message']}")
     return "\n".join(lines)
 
 

@@ -13,13 +13,7 @@ def shown(reason: dict[str, Any]) -> dict[str, Any]:
 def why(reasons: list[dict[str, Any]]) -> str:
     """What refuses a row, in one cell: column, rule, both sentences."""
     return "; ".join(
-        f"{each['column'] or each['pointer'] or '整行 the row'}: {each['rule']}: "
-        + both(chinese().get(each["rule"], ""), each["message"])
+        f"{each['column'] or each['pointer'] or '整行 the row'}: {each['rule']}: {each['message']}"
         for each in reasons
         if each["level"] == "refused"
     )
-
-
-def both(zh: str, said: str) -> str:
-    """Both sentences: intake's own rules have them in one, an adapter's are told in English."""
-    return said if zh in said else f"{zh} {said}"

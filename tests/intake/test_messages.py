@@ -4,6 +4,7 @@ import re
 
 import pytest
 
+from intake.adapters import messages as adapters
 from intake.messages import MESSAGES, message
 from tests.intake.world import Intake, referral
 
@@ -16,6 +17,14 @@ def test_a_rule_is_told_in_both_languages(code: str) -> None:
 
     assert CHINESE.search(said), said
     assert ENGLISH.search(said), said
+
+
+@pytest.mark.parametrize("code", sorted(adapters.MESSAGES))
+def test_a_rule_of_an_adapter_is_told_in_both_by_itself(code: str) -> None:
+    said = adapters.message(code)
+
+    assert CHINESE.search(said), said
+    assert said.endswith(adapters.MESSAGES[code])
 
 
 @pytest.mark.postgres
