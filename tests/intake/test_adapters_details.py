@@ -44,13 +44,20 @@ MAPPED: list[dict[str, Any] | None] = [
     {"happened_on": "2026-11-01", "injured": 0},
     {"workers": 300000, "months_owed": 2, "written_contract": True},
     {"signed_on": "2024-02-01"},
+    {"married_on": "2016-02-14", "living_apart": False, "children_under_18": 1},
+    {"married_on": "1999-10-01"},
 ]
 
 
 def test_days_counts_words_and_marks_become_details_of_the_rows_own_type() -> None:
     """Checklist 1.26: what a cell does not say is left out, never null."""
     assert [each.mapped["type_details"] for each in OUTCOMES] == MAPPED
-    assert [each.outcome for each in OUTCOMES] == [*["accepted"] * 5, *["refused"] * 3, "warning"]
+    assert [each.outcome for each in OUTCOMES] == [
+        *["accepted"] * 5,
+        *["refused"] * 3,
+        "warning",
+        *["accepted"] * 2,
+    ]
 
 
 @pytest.mark.parametrize(
