@@ -490,11 +490,11 @@ def _may_give(by: Transformation, pointer: str, detail: dict[str, Any]) -> bool:
     """Whether the transformation can give a value of this schema."""
     if by.kind in _MOMENTS:
         gives = "date" if pointer.endswith("_on") else "date-time"
-        return detail.get("type") == "string" and detail.get("format", gives) == gives
+        return bool(detail.get("type") == "string" and detail.get("format", gives) == gives)
     gives = _GIVES.get(by.kind, "string")
     if "enum" in detail:
         return gives == "string" and any(isinstance(each, str) for each in detail["enum"])
-    return detail.get("type", gives) == gives
+    return bool(detail.get("type", gives) == gives)
 
 
 def _is_detail(pointer: str) -> bool:
