@@ -26,6 +26,9 @@ from intake.parties.endpoints import router as parties
 from intake.places.endpoints import router as places
 from intake.publishing.endpoints import router as publishing
 from intake.reconciliation.endpoints import router as reconciliation
+from intake.records import handlers as recorded
+from intake.records import keeping as record_keeping
+from intake.records.endpoints import router as records
 from intake.rights import erasing, keeping
 from intake.rights.endpoints import router as rights
 from intake.rounds.endpoints import router as rounds
@@ -93,6 +96,7 @@ ROOMS: Final = (
     places,
     publishing,
     reconciliation,
+    records,
     safety_screen,
     tracking,
     page,
@@ -118,6 +122,7 @@ ROOMS_WITH_TABLES: Final = (
     "parties",
     "publishing",
     "reconciliation",
+    "records",
     "rights",
     "rounds",
     "safety",
@@ -163,6 +168,8 @@ INTAKE = Service(
         Loop("clear-exports", making.clear, idle_seconds=60),
         Loop("intake.retention", keeping.sweep, idle_seconds=60),
         Loop("intake.limitation", erasing.sweep_limitation, idle_seconds=300),
+        Loop("intake.records", record_keeping.sweep, idle_seconds=60),
+        Loop("intake.record-limitation", recorded.sweep_limitation, idle_seconds=300),
         Loop("intake.withdrawals", withdrawals.sweep, idle_seconds=60),
         *duplicates.LOOPS,
         *imports.LOOPS,

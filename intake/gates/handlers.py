@@ -13,6 +13,7 @@ from intake.model import Referral
 from intake.notices import repository as notices
 from intake.notices.repository import Owed
 from intake.organs import nearest, with_role
+from intake.records import keeping
 from intake.serials import serials_of
 from services.clock import SHANGHAI
 from services.directory import DirectoryCopy
@@ -99,6 +100,7 @@ async def _add(barred: Barred, uow: UnitOfWork, keys: Keys, connection: str | No
         "state": "standing",
     }
     await repository.add(uow, row)
+    await keeping.begin(uow, refusal_id, TABLE, TABLE, uow.now)
     owed = Owed("party", "refused", referral.organisation, TOLD_BY, due_at=due_at)
     await notices.add(uow, "refusal", refusal_id, [owed])
     uow.audit("referral.refused", subject=str(refusal_id), detail={"ground": gate.code})

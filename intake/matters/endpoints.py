@@ -38,6 +38,7 @@ from services.calendar import day_of
 from services.errors import (
     Conflict,
     CursorInvalid,
+    Gone,
     IdempotencyInProgress,
     IdempotencyKeyReused,
     Invalid,
@@ -57,7 +58,7 @@ from services.unit_of_work import UnitOfWork
 
 router = APIRouter()
 _WRITES = (IdempotencyInProgress, IdempotencyKeyReused, TooLarge, UnsupportedMediaType)
-_MOVES = (Conflict, VersionMismatch, VersionRequired, *_WRITES)
+_MOVES = (Conflict, Gone, VersionMismatch, VersionRequired, *_WRITES)
 Reading = Annotated[Caller, requires("matter:read")]
 Writing = Annotated[Caller, requires("matter:write")]
 
@@ -152,7 +153,7 @@ async def list_matters(
     uow: Reader,
     page: Paging,
     kind: MatterKind | None = None,
-    state: Annotated[str | None, Query(pattern="^(open|answered|converted)$")] = None,
+    state: Annotated[str | None, Query(pattern="^(open|answered|converted|erased)$")] = None,
     mine: Annotated[bool, Query(description="Only those that you must answer")] = False,
     overdue: Annotated[
         bool | None, Query(description="Not answered after the last day, or only the others")

@@ -16,12 +16,13 @@ from intake.matters.model import Kind, due, exit_of, hidden, kinds
 from intake.notices import repository as notices
 from intake.notices.repository import Owed
 from intake.organs import agency
+from intake.records import keeping
 from intake.repository import referral_of_case
 from intake.serials import serials_of
 from intake.validation import county, normal_reference
 from intake.vault import canonical
 from services.clock import SHANGHAI, wire
-from services.errors import Conflict, Invalid, NotFound, ReferenceInUse, VersionMismatch
+from services.errors import Conflict, Gone, Invalid, NotFound, ReferenceInUse, VersionMismatch
 from services.ids import new_id
 from services.unit_of_work import UnitOfWork
 
@@ -201,6 +202,11 @@ async def held(
     return row
 
 
+def _require_content(row: Any) -> None:
+    if not row["wrapped_key"]:
+        raise Gone("what was said has been erased. 所述内容已经删除。")
+
+
 def _when(occurred_at: datetime | None, uow: UnitOfWork) -> datetime:
     if occurred_at is not None and occurred_at > uow.now:
         raise Invalid(errors=[fault("/occurred_at", "in_future")])
@@ -225,6 +231,7 @@ async def transfer(
     if to == row["holder"]:
         raise Invalid(errors=[fault("/to", "same_holder")])
     if row["state"] != "open":
+        _require_content(row)
         raise Conflict("the matter is answered")
     await repository.add_step(
         uow,
@@ -252,6 +259,7 @@ async def answer(
         raise Invalid(errors=[fault("/adoption", "adoption_not_here")])
     if row["state"] == "converted":
         raise Conflict("the matter has become a dispute")
+    _require_content(row)
     at = _when(occurred_at, uow)
     sealed = keys_of(uow.runtime).vault.reseal(
         TABLE, row["matter_id"], row["kek_id"], row["wrapped_key"], {"answer": text}
@@ -267,6 +275,7 @@ async def answer(
     )
     await notices.add(uow, "matter", row["matter_id"], [_to_party(row, "answered", row["holder"])])
     uow.audit("matter.answered", subject=str(row["matter_id"]), detail={"adoption": adoption})
+    await keeping.begin(uow, row["matter_id"], TABLE, row["kind"], at)
     answered_at = row["answered_at"] or at  # a suggestion may be told more later; the first counts
     return await repository.move(
         uow, row["matter_id"], state="answered", adoption=adoption, answered_at=answered_at
@@ -285,6 +294,7 @@ async def convert(
         raise Invalid(errors=[fault("/kind", "not_convertible")])
     if row["state"] == "converted":
         raise Conflict("the matter has become a dispute")
+    _require_content(row)
     if isinstance(document, dict):
         document = {**document, "request_made_at": wire(row["request_made_at"])}
     done = await submit_referral(

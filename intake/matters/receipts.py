@@ -2,6 +2,7 @@
 
 import hmac
 from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
 from intake import receipt
 from intake.gates import handlers as gates
@@ -13,10 +14,21 @@ from intake.matters.model import kinds
 from intake.matters.record import due_on
 from intake.notices import repository as notices
 from intake.receipts import guarded
+from intake.records import repository as records
 from services.unit_of_work import Actor, UnitOfWork
 
 if TYPE_CHECKING:
     from services.runtime import Runtime
+
+
+async def opened_record(runtime: "Runtime", number: str, secret: str, address: str) -> UUID:
+    """The id of the matter or refusal whose receipt this is.
+
+    Raises ``Unauthenticated``, ``TooManyRequests``.
+    """
+    row = await _guarded(runtime, number, secret, address)
+    id_: UUID = row["matter_id"] if "matter_id" in row else row["refusal_id"]
+    return id_
 
 
 async def read(runtime: "Runtime", number: str, secret: str, address: str) -> dict[str, Any]:
@@ -24,6 +36,16 @@ async def read(runtime: "Runtime", number: str, secret: str, address: str) -> di
 
     Raises ``Unauthenticated``, ``TooManyRequests``.
     """
+    row = await _guarded(runtime, number, secret, address)
+    id_ = row["matter_id"] if "matter_id" in row else row["refusal_id"]
+    async with runtime.unit_of_work(actor=Actor(f"receipt:{id_}")) as uow:
+        await notices.prove_all(uow, id_, "party", None, "electronic")
+        uow.audit("receipt.used", subject=str(id_))
+        found = await _matter(row, uow) if "matter_id" in row else _refusal(row, uow)
+        return {**found, "erasures": await records.of_record(uow, id_)}
+
+
+async def _guarded(runtime: "Runtime", number: str, secret: str, address: str) -> Any:
     key = keys_of(runtime).receipt
 
     async def its(db: Any, folded: str) -> Any:
@@ -34,12 +56,7 @@ async def read(runtime: "Runtime", number: str, secret: str, address: str) -> di
                 return row if hmac.compare_digest(mark, bytes(row["receipt_hash"])) else None
         return None
 
-    row = await guarded(runtime, number, address, its)
-    id_ = row["matter_id"] if "matter_id" in row else row["refusal_id"]
-    async with runtime.unit_of_work(actor=Actor(f"receipt:{id_}")) as uow:
-        await notices.prove_all(uow, id_, "party", None, "electronic")
-        uow.audit("receipt.used", subject=str(id_))
-        return await _matter(row, uow) if "matter_id" in row else _refusal(row, uow)
+    return await guarded(runtime, number, address, its)
 
 
 def _refusal(row: Any, uow: UnitOfWork) -> dict[str, Any]:

@@ -174,6 +174,17 @@ class ReadingStep(BaseModel):
     answer: str | None = None
 
 
+class ReadingErasure(BaseModel):
+    """What became of a request that it be erased."""
+
+    record_erasure_id: UUID
+    ground: str
+    state: str
+    refusal: str | None
+    occurred_at: Instant
+    decided_at: Instant | None
+
+
 class ReadingView(BaseModel):
     """What the holder of a receipt that is no case's may see."""
 
@@ -189,3 +200,4 @@ class ReadingView(BaseModel):
     request_made_at: Instant | None
     received_at: Instant
     steps: list[ReadingStep] = []
+    erasures: list[ReadingErasure] = []

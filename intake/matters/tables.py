@@ -42,7 +42,7 @@ matter: Final = sa.Table(
         "kind IN ('advice', 'suggestion', 'accusation', 'hazard', 'handler_complaint')",
         name="kind",
     ),
-    sa.CheckConstraint("state IN ('open', 'answered', 'converted')", name="state"),
+    sa.CheckConstraint("state IN ('open', 'answered', 'converted', 'erased')", name="state"),
     sa.CheckConstraint("(state = 'converted') = (case_id IS NOT NULL)", name="converted"),
     sa.CheckConstraint(
         "adoption IN ('adopted', 'partly_adopted', 'not_adopted', 'under_study')", name="adoption"

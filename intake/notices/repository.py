@@ -170,6 +170,17 @@ async def prove_all(
     )
 
 
+async def not_owed(uow: UnitOfWork, subject_id: UUID) -> None:
+    """What it was about is erased: nobody can be told any more, and nobody waits for a proof. A
+    notice that is late already stays what it is: an erasure mends no figure."""
+    await uow.db.execute(
+        """UPDATE notice SET state = 'not_owed'
+           WHERE subject_id = $1 AND state = 'task' AND (due_at IS NULL OR due_at > $2)""",
+        subject_id,
+        uow.now,
+    )
+
+
 async def prove_parties(
     uow: UnitOfWork,
     case_id: UUID,

@@ -171,6 +171,29 @@ REQUESTS: dict[str, Callable[[About], Asked]] = {
         lambda it: {"referral": it.scene.document},
         version=STALE,
     ),
+    "POST /v1/receipts/{number}/erasures": lambda it: Asked(
+        f"/v1/receipts/{it.scene.bodies['refused']['number']}/erasures",
+        {"secret": it.scene.bodies["refused"]["secret"], "ground": "unlawful"},
+    ),
+    "GET /v1/records/{record_id}/retention": _get("/v1/records/{record_id}/retention"),
+    "POST /v1/records/{record_id}/holds": _post(
+        "/v1/records/{record_id}/holds", {"ground": "complaint"}
+    ),
+    "POST /v1/record-holds/{record_hold_id}/liftings": _post(
+        "/v1/record-holds/{record_hold_id}/liftings"
+    ),
+    "POST /v1/records/{record_id}/erasures": lambda it: Asked(
+        f"/v1/records/{it['record_id']}/erasures",
+        {"ground": "unlawful"},
+        headers={"Acted-By": "s-1"},
+    ),
+    "GET /v1/record-erasures": _list("/v1/record-erasures", "record_erasure_id"),
+    "GET /v1/record-erasures/{record_erasure_id}": _get("/v1/record-erasures/{record_erasure_id}"),
+    "POST /v1/record-erasures/{record_erasure_id}/decisions": lambda it: Asked(
+        f"/v1/record-erasures/{it['record_erasure_id']}/decisions",
+        {"approved": False, "refusal": "no_ground"},
+        headers={"Acted-By": "s-2"},
+    ),
     "GET /v1/notices": _list("/v1/notices", "notice_id"),
     "GET /v1/cases/{case_id}/notices": _get("/v1/cases/{case_id}/notices"),
     "POST /v1/notices/{notice_id}/proofs": _post(

@@ -134,6 +134,12 @@ class Maker:
         sent = {"url": "https://receiver.example/liandiao"}
         webhook = await self.it.ok("notification", "POST", "/v1/webhooks", sent, headers=head)
         scene.ids["webhook_id"] = webhook["webhook_id"]
+        scene.ids["record_id"] = told["refusal_id"]
+        for what, ground in (("hold", "complaint"), ("erasure", "unlawful")):
+            path, body = f"/v1/records/{told['refusal_id']}/{what}s", {"ground": ground}
+            staff = {**head, "Acted-By": "s-1"}
+            made = await self.it.ok("intake", "POST", path, body, headers=staff)
+            scene.ids[f"record_{what}_id"] = made[f"record_{what}_id"]
         path = f"/v1/cases/{scene.ids['case_id']}/mandates"
         mandate = {"agent_name": "样代办", "form": "written"}
         answer = await self.it.ok("intake", "POST", path, mandate, headers=head)

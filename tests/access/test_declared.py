@@ -36,6 +36,7 @@ def test_only_an_endpoint_without_a_case_is_open_to_every_client() -> None:
         "number}",  # the public version of a case
         "number}/tokens",
         "number}/readings",
+        "number}/erasures",  # of what a receipt opens, decided by its body
         "code}",
         "year}",
         "version}",

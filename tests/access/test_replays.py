@@ -66,6 +66,8 @@ REMEMBERED = {
     "POST /v1/matters": "matter_id",
     "POST /v1/webhooks": "webhook_id",
     "POST /v1/cases/{case_id}/erasures": "erasure_id",
+    "POST /v1/records/{record_id}/holds": "record_hold_id",
+    "POST /v1/records/{record_id}/erasures": "record_erasure_id",
     "POST /v1/decisions/{decision_id}/overrides": "decision_id",
     "POST /v1/conferences": "conference_id",
     "POST /v1/linkages": "linkage_id",

@@ -509,6 +509,133 @@ def upgrade() -> None:
         unique=False,
     )
     op.create_table(
+        "record_erasure",
+        sa.Column("record_erasure_id", sa.UUID(), nullable=False),
+        sa.Column("record_id", sa.UUID(), nullable=False, comment="a refusal or a matter"),
+        sa.Column("subject", sa.Text(), nullable=False),
+        sa.Column("ground", sa.Text(), nullable=False),
+        sa.Column("state", sa.Text(), server_default="requested", nullable=False),
+        sa.Column("requested_by", sa.Text(), nullable=False),
+        sa.Column("organisation", sa.Text(), nullable=True),
+        sa.Column("acted_by", sa.Text(), nullable=True),
+        sa.Column("decided_by", sa.Text(), nullable=True),
+        sa.Column("decided_acted_by", sa.Text(), nullable=True),
+        sa.Column("refusal", sa.Text(), nullable=True),
+        sa.Column("stays", postgresql.ARRAY(sa.Text()), server_default="{}", nullable=False),
+        sa.Column("decided_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("occurred_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column(
+            "recorded_at",
+            sa.DateTime(timezone=True),
+            server_default=sa.text("now()"),
+            nullable=False,
+        ),
+        sa.CheckConstraint(
+            "(state = 'requested') = (decided_at IS NULL)", name=op.f("ck_record_erasure_decided")
+        ),
+        sa.CheckConstraint(
+            "acted_by IS NULL OR decided_acted_by IS NULL OR state = 'refused' OR acted_by <> decided_acted_by",
+            name=op.f("ck_record_erasure_two_people"),
+        ),
+        sa.CheckConstraint(
+            "requested_by IN ('machine', 'organisation', 'person')",
+            name=op.f("ck_record_erasure_requested_by"),
+        ),
+        sa.CheckConstraint(
+            "state IN ('requested', 'refused', 'erased')", name=op.f("ck_record_erasure_state")
+        ),
+        sa.CheckConstraint(
+            "subject IN ('refusal', 'matter')", name=op.f("ck_record_erasure_subject")
+        ),
+        sa.PrimaryKeyConstraint("record_erasure_id", name=op.f("pk_record_erasure")),
+        comment="What was said in a refused referral or a matter was erased: on what ground, by whom",
+    )
+    op.create_index("ix_record_erasure_record_id", "record_erasure", ["record_id"], unique=False)
+    op.create_table(
+        "record_hold",
+        sa.Column("record_hold_id", sa.UUID(), nullable=False),
+        sa.Column("record_id", sa.UUID(), nullable=False, comment="a refusal or a matter"),
+        sa.Column("subject", sa.Text(), nullable=False),
+        sa.Column("ground", sa.Text(), nullable=False),
+        sa.Column("organisation", sa.Text(), nullable=True),
+        sa.Column("acted_by", sa.Text(), nullable=True),
+        sa.Column("lifted_by", sa.Text(), nullable=True),
+        sa.Column("lifted_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("occurred_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column(
+            "recorded_at",
+            sa.DateTime(timezone=True),
+            server_default=sa.text("now()"),
+            nullable=False,
+        ),
+        sa.CheckConstraint("subject IN ('refusal', 'matter')", name=op.f("ck_record_hold_subject")),
+        sa.PrimaryKeyConstraint("record_hold_id", name=op.f("pk_record_hold")),
+        comment="While it stands the record is not erased, on any ground",
+    )
+    op.create_index(
+        "ix_record_hold_standing",
+        "record_hold",
+        ["record_id"],
+        unique=False,
+        postgresql_where=sa.text("lifted_at IS NULL"),
+    )
+    op.create_table(
+        "record_limitation",
+        sa.Column("record_id", sa.UUID(), nullable=False, comment="a refusal or a matter"),
+        sa.Column("subject", sa.Text(), nullable=False),
+        sa.Column("kek_id", sa.Text(), nullable=False),
+        sa.Column("wrapped_key", postgresql.BYTEA(), nullable=False),
+        sa.Column(
+            "people",
+            postgresql.BYTEA(),
+            nullable=False,
+            comment="sealed: names and documents, nothing else",
+        ),
+        sa.Column("request_made_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("ended_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("keep_until", sa.DateTime(timezone=True), nullable=False),
+        sa.Column(
+            "recorded_at",
+            sa.DateTime(timezone=True),
+            server_default=sa.text("now()"),
+            nullable=False,
+        ),
+        sa.CheckConstraint(
+            "subject IN ('refusal', 'matter')", name=op.f("ck_record_limitation_subject")
+        ),
+        sa.PrimaryKeyConstraint("record_id", name=op.f("pk_record_limitation")),
+        comment="That somebody asked, and when, stays provable after its record is gone (民法典 195)",
+    )
+    op.create_index(
+        "ix_record_limitation_keep_until", "record_limitation", ["keep_until"], unique=False
+    )
+    op.create_table(
+        "record_retention",
+        sa.Column("record_id", sa.UUID(), nullable=False, comment="a refusal or a matter"),
+        sa.Column("subject", sa.Text(), nullable=False),
+        sa.Column("class", sa.Text(), nullable=False),
+        sa.Column("keep_until", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("proposed", sa.Boolean(), server_default="false", nullable=False),
+        sa.Column(
+            "recorded_at",
+            sa.DateTime(timezone=True),
+            server_default=sa.text("now()"),
+            nullable=False,
+        ),
+        sa.CheckConstraint(
+            "subject IN ('refusal', 'matter')", name=op.f("ck_record_retention_subject")
+        ),
+        sa.PrimaryKeyConstraint("record_id", name=op.f("pk_record_retention")),
+        comment="How long a refusal or an answered matter is kept that never became a case",
+    )
+    op.create_index(
+        "ix_record_retention_due",
+        "record_retention",
+        ["keep_until"],
+        unique=False,
+        postgresql_where=sa.text("NOT proposed"),
+    )
+    op.create_table(
         "refusal",
         sa.Column("refusal_id", sa.UUID(), nullable=False),
         sa.Column("number", sa.Text(), nullable=False),
@@ -1130,7 +1257,7 @@ def upgrade() -> None:
             name=op.f("ck_matter_kind"),
         ),
         sa.CheckConstraint(
-            "state IN ('open', 'answered', 'converted')", name=op.f("ck_matter_state")
+            "state IN ('open', 'answered', 'converted', 'erased')", name=op.f("ck_matter_state")
         ),
         sa.ForeignKeyConstraint(["case_id"], ["case_file.case_id"], name=op.f("fk_matter_case_id")),
         sa.PrimaryKeyConstraint("matter_id", name=op.f("pk_matter")),
