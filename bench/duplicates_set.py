@@ -1,5 +1,8 @@
 """A labelled set: referrals of the samples' own generator, some of them told again at another door.
 
+Thirty-five stories, over every type of dispute that the tree names: those of the samples and those
+of ``data/stories.csv``; each is told again in other words (``data/retold.csv``). All are made up.
+
 What changes is what changes between doors: the words, the type, a letter of a name or half of it,
 documents and phones that nobody wrote down, a rounder sum, a day that is only nearly right, a place
 known to the town alone. Beside them stand what looks alike and is not: the same people with another
@@ -12,13 +15,14 @@ import importlib.util
 import random
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Final
 
 ROOT: Final = Path(__file__).parents[1]
+STORIES: Final = Path(__file__).parent / "data" / "stories.csv"
 TOLD_AGAIN: Final = 0.4
 # A caller who says little: no documents, no phones, half names, the town at best, other words.
 POOR: Final = 0.15
@@ -36,8 +40,23 @@ OTHER_TYPE: Final = {
     "contract": "business", "business": "contract", "neighbor": "housing", "tort": "neighbor",
     "family": "other", "wage": "labor", "traffic": "tort", "medical": "consumer",
     "ecommerce": "consumer", "property": "housing", "pollution": "neighbor", "land": "contract",
-    "demolition": "housing", "other": "land",
+    "demolition": "housing", "other": "land", "housing": "property", "labor": "wage",
+    "tourism": "consumer", "consumer": "ecommerce",
 }  # fmt: skip
+# Stories beside those of the samples (data/stories.csv), by the lane in which they come first.
+ALSO_AT: Final = {
+    "court_pre": ("bride", "child", "lease", "works", "partners", "school"),
+    "court_post": ("bride", "works"),
+    "police_civil": ("way", "dog", "helper", "child"),
+    "petition": ("standard", "share", "homestead", "forest"),
+    "admin": ("fumes", "leak"),
+    "traffic": ("scrape",),
+    "labor": ("dismissed", "workplace", "helper"),
+    "consumer": ("card", "tour"),
+    "property": ("parking", "leak"),
+    "pm": ("bride", "leak", "way", "homestead", "dog", "school", "forest"),
+    "commercial": ("works", "partners"),
+}
 CALLED: Final = ("某", "某某", "先生", "女士", "师傅")
 
 
@@ -56,7 +75,8 @@ def labelled(count: int, seed: int, today: date) -> list[Labelled]:
     teller = _Teller(rng, generate, today)
     samples = ROOT / "samples"
     world = generate.World(
-        generate.load_towns(samples / "places.csv"), generate.load_stories(samples / "stories.csv")
+        generate.load_towns(samples / "places.csv"),
+        generate.load_stories(samples / "stories.csv") | generate.load_stories(STORIES),
     )
     found: list[Labelled] = []
     dispute = 0
@@ -93,6 +113,10 @@ def _generator() -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     sys.modules["generate"] = module
     spec.loader.exec_module(module)
+    module.SENDERS = tuple(  # type: ignore[attr-defined]  # its own, with more to tell
+        replace(sender, stories=(*sender.stories, *ALSO_AT.get(sender.lane, ())))
+        for sender in module.SENDERS
+    )
     return module
 
 
@@ -108,8 +132,10 @@ class _Teller:
         with (Path(__file__).parent / "data" / "retold.csv").open(encoding="utf-8") as file:
             for row in csv.DictReader(file):
                 self.retold.setdefault(row["story"], []).append(row)
-        with (ROOT / "samples" / "stories.csv").open(encoding="utf-8") as file:
-            self.stories = {row["dispute_subtype"]: row for row in csv.DictReader(file)}
+        self.stories: dict[str, dict[str, str]] = {}
+        for path in (ROOT / "samples" / "stories.csv", STORIES):
+            with path.open(encoding="utf-8") as file:
+                self.stories |= {row["dispute_subtype"]: row for row in csv.DictReader(file)}
 
     def reference(self) -> str:
         self.numbers += 1
@@ -147,6 +173,11 @@ class _Teller:
             told["summary"] += f"此前已向有关单位反映，编号{first['source']['reference']}。"
         if self.chance(0.05):
             told["parties"][0]["role"], told["parties"][1]["role"] = "respondent", "applicant"
+        if told["lane"] == "court_pre":  # delegated with the applicant's consent alone
+            for party in told["parties"]:
+                if party["role"] == "applicant":
+                    day = told["source"]["received_at"][:10]
+                    party["consent"] = {"state": "given", "on": day}
         return told
 
     def other_matter(self, first: dict[str, Any], index: int, world: Any) -> dict[str, Any]:
