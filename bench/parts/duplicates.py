@@ -207,6 +207,7 @@ async def _lookups(bench: Run, url: str, cases: list[UUID], many: int) -> None:
         there = await _load(db, cases, many)
         took: list[float] = []
         met: list[int] = []
+        lately = repository.Lately()
         # As every service does: what stays is no work for the collector.
         gc.collect()
         gc.freeze()
@@ -215,7 +216,7 @@ async def _lookups(bench: Run, url: str, cases: list[UUID], many: int) -> None:
             one = await repository.traits(db, case_id)
             if one is None:
                 continue
-            others = await repository.candidates(db, case_id, sorted(one.keys))
+            others = await repository.candidates(db, case_id, sorted(one.keys), lately)
             best(one, others)
             took.append(time.perf_counter() - began)
             met.append(len(others))

@@ -50,6 +50,7 @@ async def compare_waiting(runtime: "Runtime") -> int:
     What cannot be opened (erased, or of a lost key) is left out: there is nothing to compare.
     """
     vault, hasher = keys_of(runtime).vault, hasher_of(runtime)
+    lately = runtime.state.setdefault("intake.duplicates.lately", repository.Lately())
     async with runtime.unit_of_work() as uow:
         rows = await repository.take(uow, AT_ONCE)
         found = {}
@@ -68,7 +69,7 @@ async def compare_waiting(runtime: "Runtime") -> int:
             found[row["case_id"]] = traits_of(opened["document"], hasher)
             await repository.put_traits(uow, row["case_id"], found[row["case_id"]])
         for case_id, traits in found.items():
-            others = await repository.candidates(uow.db, case_id, sorted(traits.keys))
+            others = await repository.candidates(uow.db, case_id, sorted(traits.keys), lately)
             # In a thread: hundreds of files are compared, and requests are answered meanwhile.
             found_pairs = await asyncio.to_thread(best, traits, others)
             await repository.put_pairs(uow, case_id, found_pairs)

@@ -74,6 +74,31 @@ class Traits:
     guarded: bool
 
     @cached_property
+    def signs(self) -> frozenset[int]:
+        """By what people can be known again, each by its whole name or the parts of it."""
+        known = (key for p in self.people for key in (p.identity, p.phone, p.name))
+        grams = (gram for p in self.people for gram in p.grams)
+        return frozenset(key for key in (*known, *grams) if key is not None)
+
+    @cached_property
+    def families(self) -> frozenset[int]:
+        """The family names."""
+        return frozenset(p.family for p in self.people if p.family is not None)
+
+    @cached_property
+    def half_families(self) -> frozenset[int]:
+        """The family names of those of whom nothing more is known."""
+        return frozenset(p.family for p in self.people if p.half and p.family is not None)
+
+    def may_share_people(self, other: "Traits") -> bool:
+        """False: nobody of one file can be anybody of the other, by no name for it."""
+        return not (
+            self.signs.isdisjoint(other.signs)
+            and self.half_families.isdisjoint(other.families)
+            and other.half_families.isdisjoint(self.families)
+        )
+
+    @cached_property
     def named_sides(self) -> frozenset[str]:
         """Applicant and respondent, each when everybody on the side is known by the whole name."""
         unknown = {person.role for person in self.people if person.name is None}

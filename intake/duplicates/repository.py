@@ -1,6 +1,7 @@
 """All SQL of duplicates: traits and keys, candidates by bounded look-ups, pairs, joins."""
 
 import asyncio
+from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
@@ -101,21 +102,62 @@ WITH found AS MATERIALIZED (
     SELECT d.case_id FROM duplicate_key d WHERE d.key = k.key AND d.case_id <> $1
     ORDER BY d.case_id DESC LIMIT k.most) m
 )
-SELECT t.case_id, t.organisation, t.dispute_type, t.place, t.claim_fen, t.occurred_on,
-  t.received_at, t.people::text AS people, t.words, t.figures, t.keys, t.guarded
-FROM found JOIN duplicate_trait t USING (case_id)
+SELECT t.case_id, t.xmin AS version FROM found JOIN duplicate_trait t USING (case_id)
+"""
+_READ: Final = """
+SELECT t.case_id, t.xmin AS version, t.organisation, t.dispute_type, t.place, t.claim_fen,
+  t.occurred_on, t.received_at, t.people::text AS people, t.words, t.figures, t.keys, t.guarded
+FROM duplicate_trait t WHERE t.case_id = ANY($1::uuid[])
 """
 
 
-async def candidates(db: Any, case_id: UUID, keys: Sequence[int]) -> dict[UUID, Traits]:
+class Lately:
+    """Traits that were read a moment ago: the newest of a town are compared again and again.
+
+    Each belongs to the transaction that wrote it, so a corrected file is read anew; some ten
+    kilobytes a case.
+    """
+
+    MOST: Final = 1000
+
+    def __init__(self) -> None:
+        self._kept: OrderedDict[Any, tuple[int, Traits]] = OrderedDict()
+
+    def get(self, row: Mapping[str, Any]) -> Traits | None:
+        """The traits of this version, if they are still here."""
+        version, found = self._kept.get(row["case_id"], (None, None))
+        if found is None or version != row["version"]:
+            return None
+        self._kept.move_to_end(row["case_id"])
+        return found
+
+    def put(self, row: Mapping[str, Any], read: Traits) -> None:
+        """Keep what was read; the one that nobody asked for longest makes room."""
+        self._kept[row["case_id"]] = row["version"], read
+        self._kept.move_to_end(row["case_id"])
+        if len(self._kept) > self.MOST:
+            self._kept.popitem(last=False)
+
+
+async def candidates(
+    db: Any, case_id: UUID, keys: Sequence[int], lately: Lately
+) -> dict[UUID, Traits]:
     """Cases that share a key, the newest of each key."""
     rows = await db.fetch(CANDIDATES, case_id, list(keys), most_per_key(keys))
-    # In a thread: hundreds of files are read, and requests are answered meanwhile.
-    return await asyncio.to_thread(_by_case, rows)
+    found = {row["case_id"]: lately.get(row) for row in rows}
+    new = [each for each, read in found.items() if read is None]
+    if new:
+        # In a thread: hundreds of files are read, and requests are answered meanwhile.
+        found |= await asyncio.to_thread(_by_case, await db.fetch(_READ, new), lately)
+    return {each: read for each, read in found.items() if read is not None}
 
 
-def _by_case(rows: Sequence[Row]) -> dict[UUID, Traits]:
-    return {row["case_id"]: _traits(row, orjson.loads(row["people"])) for row in rows}
+def _by_case(rows: Sequence[Mapping[str, Any]], lately: Lately) -> dict[UUID, Traits]:
+    found = {}
+    for row in rows:
+        found[row["case_id"]] = _traits(row, orjson.loads(row["people"]))
+        lately.put(row, found[row["case_id"]])
+    return found
 
 
 async def traits(db: Any, case_id: UUID) -> Traits | None:
@@ -124,7 +166,7 @@ async def traits(db: Any, case_id: UUID) -> Traits | None:
     return _traits(row, row["people"]) if row else None
 
 
-def _traits(row: Row, people: Sequence[list[Any]]) -> Traits:
+def _traits(row: Mapping[str, Any], people: Sequence[list[Any]]) -> Traits:
     return Traits(
         row["organisation"],
         row["dispute_type"],

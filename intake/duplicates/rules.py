@@ -112,13 +112,15 @@ _STRENGTH: Final = ("identity", "phone", "name", "similar_name", "half_name", "n
 def _people(one: Traits, other: Traits) -> tuple[Counter[str], int, bool]:
     """How many parties are alike in which way, each counted once; on how many sides strangers
     stand; and whether the same applicant, by a verified document, asks in both."""
+    counts: Counter[str] = Counter()
+    if not one.may_share_people(other):
+        return counts, len(one.named_sides & other.named_sides), False
     found = sorted(
         (_STRENGTH.index(how), a, b)
         for a, left in enumerate(one.people)
         for b, right in enumerate(other.people)
         if (how := likeness(left, right)) is not None
     )
-    counts: Counter[str] = Counter()
     if not found:
         return counts, len(one.named_sides & other.named_sides), False
     used_a: set[int] = set()
@@ -251,10 +253,39 @@ def judge(one: Traits, other: Traits, telling: Telling) -> Judgement | None:
     return Judgement(score, tuple(reasons), same_applicant)
 
 
+# What place, day, type, text and a similar amount say together at most, whoever the people are.
+_MOST_BESIDE: Final = RULES.bias + sum(
+    max(RULES.features[name].weight for name in group)
+    for group in (
+        ("type", "kin_type"),
+        ("near_amount",),
+        ("village", "town"),
+        ("day", "near_day"),
+        ("text",),
+    )
+)
+_TELLING_KEYS_NEEDED: Final = likely(_MOST_BESIDE) < RULES.kept
+
+
+def _may_be_kept(one: Traits, other: Traits) -> bool:
+    """False only where ``judge`` would not keep the pair: nobody alike, no number, no sum and no
+    figure in common. Most files of a town are such, and this is told from a few sets."""
+    return (
+        not _TELLING_KEYS_NEEDED
+        or not one.figures.isdisjoint(other.figures)
+        or (one.claim_fen is not None and one.claim_fen == other.claim_fen)
+        or one.may_share_people(other)
+        or any(key & 15 == Kind.NUMBER for key in one.keys & other.keys)
+    )
+
+
 def best(one: Traits, others: Mapping[Any, Traits]) -> list[tuple[Any, Judgement]]:
     """Those that are kept, most likely first."""
+    near = [(key, other) for key, other in others.items() if _may_be_kept(one, other)]
+    if not near:
+        return []
     telling = Telling([one, *others.values()])
-    judged = ((key, judge(one, other, telling)) for key, other in others.items())
+    judged = ((key, judge(one, other, telling)) for key, other in near)
     kept = [(key, found) for key, found in judged if found is not None]
     return sorted(kept, key=lambda each: -each[1].score)[: RULES.keep_at_most]
 

@@ -150,6 +150,10 @@ async def test_what_was_corrected_is_compared_anew(intake: Intake) -> None:
 
     assert answer.status_code == 201, answer.text
     assert (await duplicates(intake, two)).json()["items"] == []
+    three = await intake.registered("R3")
+    await compared(intake)
+    alike = (await duplicates(intake, three)).json()["items"]
+    assert [each["case_id"] for each in alike] == [two["case_id"]]
     keys = await intake.runtime.pool.fetch(
         """SELECT array_agg(k.key ORDER BY k.key) AS there, t.keys FROM duplicate_trait t
            JOIN duplicate_key k USING (case_id) GROUP BY t.case_id"""
