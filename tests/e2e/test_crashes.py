@@ -7,6 +7,7 @@ import pytest
 
 from services.client import Client, Stack, wait_for
 from services.play import CENTRE, COURT, FIRST_COMMITTEE, Play, loan_promises
+from tests.e2e.receiving import brought, receiver
 from tests.e2e.running import RunningStack
 
 pytestmark = pytest.mark.stack
@@ -38,6 +39,22 @@ def assert_gapless(entries: list[dict[str, Any]]) -> None:
 def test_a_case_comes_to_its_end_though_every_process_is_killed_on_the_way(
     running: RunningStack, stack: Stack
 ) -> None:
+    """What the court's webhook brings meanwhile is its feed, in the case's order (4.12)."""
+    court = stack.client(COURT)
+    with receiver() as (url, got):
+        webhook = court.post("notification", "/v1/webhooks", {"url": url})
+        case_id = _to_its_end_while_killing(running, stack)
+        entries = [e for e in feed_of(court) if e["event"].get("subject") == case_id]
+
+        def all_brought() -> bool:
+            return len(brought(got, webhook["secret"], case_id)) >= len(entries)
+
+        wait_for(all_brought, seconds=120, describe="the webhook to bring all of it")
+        assert brought(got, webhook["secret"], case_id)[: len(entries)] == entries
+        court.post("notification", f"/v1/webhooks/{webhook['webhook_id']}/endings")
+
+
+def _to_its_end_while_killing(running: RunningStack, stack: Stack) -> str:
     play = Play(stack, patience_seconds=150)
     first, centre = stack.client(FIRST_COMMITTEE), stack.client(CENTRE)
 
@@ -86,6 +103,7 @@ def test_a_case_comes_to_its_end_though_every_process_is_killed_on_the_way(
         assert told.count(f"liandiao.assignment.{once}.v1") == wanted
     assert told.count("liandiao.agreement.effective.v1") == 1
     assert told.count("liandiao.case.closed.v1") == 1
+    return str(loan["case_id"])
 
 
 def _if_closed(client: Client, case_id: str) -> dict[str, Any] | None:

@@ -311,4 +311,38 @@ MUTANTS: Final = (
         """        await cancel_planned""",
         "tests/mediation/test_queue.py",
     ),
+    Mutant(
+        "what is on its way to a webhook waits no more",
+        "notification/webhooks/sender.py",
+        "            task = asyncio.create_task(self._try(row))\n",
+        "            await self.runtime.pool.execute(\n"
+        '                "DELETE FROM webhook_waiting"\n'
+        '                " WHERE webhook_id = $1 AND feed_sequence = $2",\n'
+        '                row["webhook_id"],\n'
+        '                row["feed_sequence"],\n'
+        "            )\n"
+        "            task = asyncio.create_task(self._try(row))\n",
+        "tests/notification/webhooks/test_sending.py",
+    ),
+    Mutant(
+        "a webhook is brought a case's next entry before the first was taken",
+        "notification/webhooks/repository.py",
+        "SELECT DISTINCT ON (d.webhook_id, d.case_id) d.*",
+        "SELECT d.*",
+        "tests/notification/webhooks/test_sending.py",
+    ),
+    Mutant(
+        "a webhook's name is asked again after its address was checked",
+        "notification/webhooks/post.py",
+        "return await self._inner.connect_tcp(addresses[-1], port",
+        "return await self._inner.connect_tcp(host, port",
+        "tests/notification/webhooks/test_guard.py",
+    ),
+    Mutant(
+        "a webhook's name may have an inner address among others",
+        "notification/webhooks/post.py",
+        "if not all(allowed(",
+        "if not any(allowed(",
+        "tests/notification/webhooks/test_guard.py",
+    ),
 )

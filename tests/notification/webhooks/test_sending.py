@@ -8,11 +8,14 @@ from datetime import timedelta
 import orjson
 import pytest
 
+from notification.feed import headers
+from notification.restore import _published
 from notification.webhooks import handlers, repository
 from notification.webhooks.sender import WebhookSender
 from notification.wiring import NOTIFICATION
 from services.messaging import failpoints
 from services.messaging.jobs import run_due_jobs
+from services.messaging.kafka import Incoming
 from services.runtime import Runtime
 from services.telemetry import WEBHOOK_ATTEMPTS
 from tests.fixtures.messaging import Crash, crash
@@ -289,6 +292,13 @@ async def test_after_three_days_it_rests_its_owner_is_told_and_nothing_is_lost(
         assert told["event"]["subject"] == str(webhook_id) == str(told["case_id"])
         data = told["event"]["data"]
         assert (data["reason"], data["waiting"], data["position"]) == ("failing", 4, "0000000004")
+        full = await near.pool.fetchrow("SELECT * FROM feed_entry WHERE type = $1", told["type"])
+        value = orjson.dumps(full["event"]["data"])
+        head = [[name, text.decode()] for name, text in headers(full)]
+        record = Incoming("agency.o-court.out", 0, 7, str(full["case_id"]), head, value)
+        mirrored = _published("o-court", record)  # as it is taken back after a restore
+        assert mirrored.event == told["event"]
+        assert (mirrored.feed_sequence, mirrored.episode) == (5, 1)
         assert NOTIFICATION.doctor
         (found,) = await NOTIFICATION.doctor(near)
         assert str(webhook_id) in found
