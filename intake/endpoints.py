@@ -20,8 +20,7 @@ from intake.referral_document import opened
 from intake.search import repository as searching
 from intake.search.endpoints import page_of
 from intake.search.model import Sought
-from intake.tracking.endpoints import themselves
-from intake.tracking.follower import Follower
+from intake.tracking.follower import Follower, Oneself
 from intake.validation import normal_reference, schema
 from services.access import AgencyScope
 from services.auth import TOKEN_SECONDS, Caller
@@ -593,12 +592,11 @@ async def read_party_access_log(party: Follower, uow: Reader, page: Paging) -> A
     responses=problems(),
     summary="Leave the mediation",
 )
-async def depart_as_party(party: Follower, uow: Unit, response: Response) -> Any:
+async def depart_as_party(party: Oneself, uow: Unit, response: Response) -> Any:
     """One call, no reason; cannot be refused, and a repeat answers the first result.
 
     By the party itself: a representative's receipt does not carry that authority.
     """
-    themselves(party)
     return _departed(
         await handlers.leave_case(
             party.case_id,

@@ -8,7 +8,7 @@ from fastapi import APIRouter
 
 from mediation.schemas import AccessEntry
 from services.errors import CursorInvalid
-from services.http import Party, Reader
+from services.http import PartyItself, Reader
 from services.paging import Items, Paging
 from services.problem import problems
 
@@ -23,10 +23,11 @@ READINGS: Final = ("party-sheet.read", "agreement.read", "hand-over.read")
     responses=problems(CursorInvalid),
     summary="Who opened your file at the mediating body",
 )
-async def read_access_log(party: Party, uow: Reader, page: Paging) -> Any:
+async def read_access_log(party: PartyItself, uow: Reader, page: Paging) -> Any:
     """Party sheet, agreement and hand-over: when, by which organisation, for what.
 
     And every act that was done for the party under its mandate (代办), with the mandate.
+    For the party itself: it watches by this those who act for it.
     """
     filters = {"case_id": str(party.case_id)}
     after = page.after(filters, direction="desc")

@@ -198,6 +198,19 @@ async def _party(request: Request, _: Annotated[Any, Security(party_scheme)] = N
 Party = Annotated[PartyCaller, Depends(_party)]
 
 
+async def _party_itself(party: Party) -> PartyCaller:
+    """Not its representative: only intake knows at once whether that one's receipt still stands.
+
+    Raises ``Forbidden``.
+    """
+    if party.representative is not None:
+        raise Forbidden("only the party itself may do this")
+    return party
+
+
+PartyItself = Annotated[PartyCaller, Depends(_party_itself)]
+
+
 # -- transactions ------------------------------------------------------------------------------
 
 

@@ -16,8 +16,7 @@ from intake.doors.schemas import UnderMandate
 from intake.handlers import fault
 from intake.keys import keys_of
 from intake.schemas import Purpose
-from intake.tracking.endpoints import themselves
-from intake.tracking.follower import Follower
+from intake.tracking.follower import Oneself, WithEvidence
 from services.access import AgencyScope
 from services.auth import Caller, PartyCaller
 from services.clock import SHANGHAI, wire
@@ -422,7 +421,7 @@ async def end_share(
     summary="Announce a paper of your case; its bytes follow in parts",
 )
 async def announce_own(
-    party: Follower,
+    party: WithEvidence,
     uow: Unit,
     once: OnceIfKeyed,
     response: Response,
@@ -444,7 +443,7 @@ async def announce_own(
     responses=problems(),
     summary="The papers you handed in",
 )
-async def list_own(party: Follower, uow: Reader) -> Any:
+async def list_own(party: WithEvidence, uow: Reader) -> Any:
     """Their states, and who may see them beside the body that handles the case."""
     keys = keys_of(uow.runtime)
     rows = await repository.of_party(uow, party.case_id, party.party_id)
@@ -457,7 +456,9 @@ async def list_own(party: Follower, uow: Reader) -> Any:
     responses=problems(),
     summary="A paper of yours and how far it has come",
 )
-async def read_own(attachment_id: UUID, party: Follower, uow: Reader, response: Response) -> Any:
+async def read_own(
+    attachment_id: UUID, party: WithEvidence, uow: Reader, response: Response
+) -> Any:
     """State, hash, type and name."""
     row = await handlers.seen_by(uow, attachment_id, party)
     _tell(response, row)
@@ -465,7 +466,7 @@ async def read_own(attachment_id: UUID, party: Follower, uow: Reader, response: 
 
 
 @router.head("/v1/party/attachments/{attachment_id}", include_in_schema=False)
-async def own_stand(attachment_id: UUID, party: Follower, uow: Reader) -> Response:
+async def own_stand(attachment_id: UUID, party: WithEvidence, uow: Reader) -> Response:
     """tus core: where the upload stands."""
     return _stands(await handlers.own_upload(uow, attachment_id, Giver.of(party)))
 
@@ -484,7 +485,7 @@ async def own_stand(attachment_id: UUID, party: Follower, uow: Reader) -> Respon
 )
 async def take_own_part(
     attachment_id: UUID,
-    party: Follower,
+    party: WithEvidence,
     request: Request,
     offset: Offset = None,
     checksum: Checksum = None,
@@ -503,7 +504,7 @@ async def take_own_part(
     summary="Get a paper of yours back",
 )
 async def open_own(
-    attachment_id: UUID, body: schemas.OwnDownloadBody, party: Follower, uow: Unit
+    attachment_id: UUID, body: schemas.OwnDownloadBody, party: WithEvidence, uow: Unit
 ) -> Any:
     """A link for the party alone, five minutes long."""
     row = await handlers.seen_by(uow, attachment_id, party)
@@ -517,7 +518,7 @@ async def open_own(
     responses={**problems(Conflict, Gone), **_BYTES},
     summary="The bytes of your paper",
 )
-async def download_own(link: str, party: Follower, uow: Unit) -> Response:
+async def download_own(link: str, party: WithEvidence, uow: Unit) -> Response:
     """For the party that the link was made for, while it lasts."""
     return await _bytes(uow, link, party)
 
@@ -530,10 +531,9 @@ async def download_own(link: str, party: Follower, uow: Unit) -> Response:
     summary="Consent that a body of the case sees your paper",
 )
 async def share_own(
-    attachment_id: UUID, body: schemas.OwnShareBody, party: Follower, uow: Unit
+    attachment_id: UUID, body: schemas.OwnShareBody, party: Oneself, uow: Unit
 ) -> Any:
     """The separate consent that a sensitive paper needs; the party's own act."""
-    themselves(party)
     row = await handlers.seen_by(uow, attachment_id, party)
     return await handlers.share(
         uow,
@@ -552,8 +552,7 @@ async def share_own(
     responses=problems(),
     summary="Withdraw your consent",
 )
-async def end_own_share(attachment_id: UUID, organisation: str, party: Follower, uow: Unit) -> Any:
+async def end_own_share(attachment_id: UUID, organisation: str, party: Oneself, uow: Unit) -> Any:
     """At once; never refused. A repeat answers the first result."""
-    themselves(party)
     row = await handlers.seen_by(uow, attachment_id, party)
     return dict(await handlers.end_share(uow, row, organisation, party_id=party.party_id))

@@ -22,8 +22,7 @@ from intake.handlers import submitted
 from intake.keys import keys_of
 from intake.matters.record import on_record
 from intake.schemas import Purpose
-from intake.tracking.endpoints import themselves
-from intake.tracking.follower import Follower
+from intake.tracking.follower import Follower, Oneself
 from services.access import AgencyScope
 from services.auth import Caller
 from services.errors import (
@@ -246,12 +245,11 @@ async def list_own_mandates(party: Follower, uow: Unit) -> Any:
     responses=problems(),
     summary="End every mandate you gave",
 )
-async def revoke_own_mandates(party: Follower, uow: Unit) -> Any:
+async def revoke_own_mandates(party: Oneself, uow: Unit) -> Any:
     """One call, at once, never refused; you may act alone as before.
 
     By the party itself: a representative's receipt does not carry that authority.
     """
-    themselves(party)
     rows = await repository.mandates_of(uow, party.case_id, party.party_id)
     ended = [await handlers.revoke(row, uow, told_by="party") for row in rows]
     return {"items": [{**dict(row), "agent": None} for row in ended], "next": None}

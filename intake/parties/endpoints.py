@@ -14,11 +14,12 @@ from intake.parties.handlers import Appointment, representation_of
 from intake.parties.model import SCOPES, person_of
 from intake.problems import BODY, WRITES
 from intake.schemas import Purpose
+from intake.tracking.follower import Follower, Oneself
 from services.access import AgencyScope
 from services.auth import Caller
 from services.clock import SHANGHAI
 from services.errors import CaseClosedProblem, Conflict, Invalid, NotFound
-from services.http import Party, Reader, Unit, requires
+from services.http import Reader, Unit, requires
 from services.idempotency import Once
 from services.problem import problems
 from services.unit_of_work import UnitOfWork
@@ -211,11 +212,12 @@ async def object_(
     responses=problems(),
     summary="Who acts or acted for you",
 )
-async def list_own(party: Party, uow: Reader) -> Any:
-    """With their names: the party gave them the authority, or the law did."""
+async def list_own(party: Follower, uow: Reader) -> Any:
+    """For the party itself with their names: it gave them the authority, or the law did."""
     await handlers.as_party(uow, party.party_id)
     rows = await repository.of_case(uow, party.case_id, party.party_id)
-    return {"case_id": party.case_id, "items": [_view(row, uow, named=True) for row in rows]}
+    named = party.representative is None
+    return {"case_id": party.case_id, "items": [_view(row, uow, named=named) for row in rows]}
 
 
 @router.post(
@@ -225,7 +227,7 @@ async def list_own(party: Party, uow: Reader) -> Any:
     responses=problems(),
     summary="Take back the authority you gave",
 )
-async def revoke_own(representation_id: UUID, party: Party, uow: Unit) -> Any:
+async def revoke_own(representation_id: UUID, party: Oneself, uow: Unit) -> Any:
     """One call, at once, no reason asked; a guardian is not given by the ward and stays."""
     await handlers.as_party(uow, party.party_id)
     row = await repository.one(uow, representation_id)

@@ -61,6 +61,17 @@ async def acting(uow: UnitOfWork, party_ids: list[UUID]) -> list[Row]:
     return rows
 
 
+async def behind_receipt(uow: UnitOfWork, receipt_id: UUID) -> Row | None:
+    """The authority in force that a representative's receipt rests on."""
+    return await uow.db.fetchrow(
+        """SELECT r.* FROM representative_receipt s JOIN representation r USING (representation_id)
+           WHERE s.receipt_id = $1 AND r.valid_from <= $2
+             AND (r.valid_until IS NULL OR r.valid_until > $2) AND r.revoked_at IS NULL""",
+        receipt_id,
+        uow.now,
+    )
+
+
 async def revoke(
     uow: UnitOfWork, representation_ids: list[UUID], revoked_at: datetime, revoked_by: str
 ) -> None:

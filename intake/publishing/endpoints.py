@@ -11,8 +11,7 @@ from intake.parties.objecting import party_of
 from intake.problems import BODY, WRITES
 from intake.publishing import handlers, repository
 from intake.publishing.schemas import PublicationBody, PublicationConsent, PublicCase
-from intake.tracking.endpoints import themselves
-from intake.tracking.follower import Follower
+from intake.tracking.follower import Oneself
 from services.access import AgencyScope
 from services.auth import Caller
 from services.errors import Gone, NotFound
@@ -88,9 +87,8 @@ async def record_withdrawal(
     responses=problems(Gone),
     summary="Let coarse facts of your case be shown to everybody",
 )
-async def consent_as_party(party: Follower, uow: Unit) -> Any:
+async def consent_as_party(party: Oneself, uow: Unit) -> Any:
     """Kind, county, months and outcome, once every party has said so; by the party itself."""
-    themselves(party)
     await as_party(uow, party.party_id)
     return await handlers.consent(uow, party.case_id, party.party_id, "party")
 
@@ -101,7 +99,6 @@ async def consent_as_party(party: Follower, uow: Unit) -> Any:
     responses=problems(),
     summary="No longer let your case be shown",
 )
-async def withdraw_as_party(party: Follower, uow: Unit) -> Any:
+async def withdraw_as_party(party: Oneself, uow: Unit) -> Any:
     """From now on it is not there; never refused."""
-    themselves(party)
     return await handlers.withdraw(uow, party.case_id, party.party_id, "party")

@@ -12,10 +12,11 @@ from intake.parties.objecting import party_of
 from intake.problems import BODY, WRITES
 from intake.rights import erasing, handlers, keeping, repository, schemas, views
 from intake.schemas import Purpose
+from intake.tracking.follower import Follower, Oneself
 from services.access import AgencyScope
 from services.auth import Caller
 from services.errors import Conflict, Gone, NotFound
-from services.http import Party, Reader, Unit, requires
+from services.http import Reader, Unit, requires
 from services.idempotency import Once
 from services.problem import problems
 from services.unit_of_work import UnitOfWork
@@ -34,7 +35,7 @@ _ROLES = ("source", "handler")
     responses=problems(*BODY),
     summary="Ask that your data be put right",
 )
-async def ask_correction(body: schemas.CorrectionWish, party: Party, uow: Unit) -> Any:
+async def ask_correction(body: schemas.CorrectionWish, party: Oneself, uow: Unit) -> Any:
     """The body that sent the referral decides, and says why when it refuses."""
     await as_party(uow, party.party_id)
     id_ = await handlers.ask_correction(uow, party, body.member, body.value, body.reason)
@@ -47,7 +48,7 @@ async def ask_correction(body: schemas.CorrectionWish, party: Party, uow: Unit) 
     responses=problems(),
     summary="What you asked to have put right, and what was decided",
 )
-async def own_requests(party: Party, uow: Reader) -> Any:
+async def own_requests(party: Oneself, uow: Reader) -> Any:
     """With the reasons of a refusal."""
     await as_party(uow, party.party_id)
     rows = await repository.of_case(uow, handlers.REQUEST, party.case_id, party.party_id)
@@ -118,7 +119,7 @@ async def decide_correction(
     responses=problems(),
     summary="A copy of everything that is kept of you here",
 )
-async def make_copy(party: Party, uow: Unit) -> Any:
+async def make_copy(party: Oneself, uow: Unit) -> Any:
     """Machine-readable, made at once, kept nowhere; the making stands in the access log."""
     return await handlers.copy(uow, party)
 
@@ -133,7 +134,7 @@ async def make_copy(party: Party, uow: Unit) -> Any:
     responses=problems(*BODY),
     summary="Let another agency use papers you have given already",
 )
-async def share(body: schemas.SharingBody, party: Party, uow: Unit) -> Any:
+async def share(body: schemas.SharingBody, party: Oneself, uow: Unit) -> Any:
     """Ask once: for a purpose and for a time, taken back by one call."""
     id_ = await handlers.share(uow, party.case_id, party.party_id, _sharing(body), told_by="party")
     return await _one(uow, "sharing_consent", id_)
@@ -145,7 +146,7 @@ async def share(body: schemas.SharingBody, party: Party, uow: Unit) -> Any:
     responses=problems(),
     summary="Who may use your papers",
 )
-async def own_consents(party: Party, uow: Reader) -> Any:
+async def own_consents(party: Follower, uow: Reader) -> Any:
     """Your ledger: to whom, what, for what, until when."""
     rows = await repository.of_case(uow, "sharing_consent", party.case_id, party.party_id)
     return {"case_id": party.case_id, "items": rows}
@@ -158,7 +159,7 @@ async def own_consents(party: Party, uow: Reader) -> Any:
     responses=problems(),
     summary="Take a consent back",
 )
-async def withdraw_own(consent_id: UUID, party: Party, uow: Unit) -> Any:
+async def withdraw_own(consent_id: UUID, party: Oneself, uow: Unit) -> Any:
     """At once, no reason asked; a repeat answers the first result."""
     row = await _one(uow, "sharing_consent", consent_id)
     if row["party_id"] != party.party_id:
@@ -328,7 +329,7 @@ async def lift(
     responses=problems(*BODY),
     summary="Ask that your data be erased",
 )
-async def ask_erasure(body: schemas.ErasureByParty, party: Party, uow: Unit) -> Any:
+async def ask_erasure(body: schemas.ErasureByParty, party: Oneself, uow: Unit) -> Any:
     """On a ground of the law; the body that sent the referral decides."""
     id_ = await erasing.ask(uow, party.case_id, party.party_id, body.ground, by="party")
     return await _erasure(uow, id_)
@@ -340,7 +341,7 @@ async def ask_erasure(body: schemas.ErasureByParty, party: Party, uow: Unit) -> 
     responses=problems(),
     summary="What became of your requests to erase",
 )
-async def own_erasures(party: Party, uow: Reader) -> Any:
+async def own_erasures(party: Follower, uow: Reader) -> Any:
     """With the ground of a refusal."""
     return await _erasures(uow, party.case_id, party.party_id)
 

@@ -13,10 +13,11 @@ from intake.parties.objecting import party_of
 from intake.problems import BODY, WRITES
 from intake.safety import handlers, repository, rules, schemas
 from intake.schemas import Purpose
+from intake.tracking.follower import Oneself
 from services.access import AgencyScope
 from services.auth import Caller
 from services.errors import CaseClosedProblem, Conflict, NotFound
-from services.http import Party, Reader, Unit, requires
+from services.http import Reader, Unit, requires
 from services.idempotency import Once
 from services.problem import problems
 from services.unit_of_work import UnitOfWork
@@ -91,7 +92,7 @@ async def screen(
     responses=problems(CaseClosedProblem, *BODY),
     summary="Answer the questions about your safety yourself",
 )
-async def screen_oneself(body: schemas.OwnScreeningBody, party: Party, uow: Unit) -> Any:
+async def screen_oneself(body: schemas.OwnScreeningBody, party: Oneself, uow: Unit) -> Any:
     """It can add protection and never takes any away: an answer may be forced."""
     await as_party(uow, party.party_id)
     people = await cases.parties(uow, party.case_id)

@@ -14,11 +14,10 @@ from intake.parties.handlers import as_party
 from intake.schemas import ReceiptView
 from intake.tracking import handlers, papers, schemas, views
 from intake.tracking import repository as tracking
-from intake.tracking.follower import Follower
+from intake.tracking.follower import Follower, Oneself
 from services.access import AgencyScope
 from services.auth import Caller, PartyCaller
 from services.errors import (
-    Forbidden,
     IdempotencyInProgress,
     IdempotencyKeyReused,
     Invalid,
@@ -254,10 +253,9 @@ async def list_own(party: Follower, uow: Reader) -> Any:
     summary="Let somebody follow your case for you",
 )
 async def give_own(
-    party: Follower, uow: Unit, once: Once, body: schemas.RepresentativeOwn | None = None
+    party: Oneself, uow: Unit, once: Once, body: schemas.RepresentativeOwn | None = None
 ) -> Any:
     """A number and a secret for a representative in force; only the party itself can give one."""
-    themselves(party)
     await as_party(uow, party.party_id)
     which = body.representation_id if body else None
     return await _given(uow, await _own(uow, party), "party", None, which, once)
@@ -269,9 +267,8 @@ async def give_own(
     responses=problems(),
     summary="End a representative's receipt",
 )
-async def revoke_own(receipt_id: UUID, party: Follower, uow: Unit) -> Any:
+async def revoke_own(receipt_id: UUID, party: Oneself, uow: Unit) -> Any:
     """At once, with every token had by it; a repeat answers the first result."""
-    themselves(party)
     return await handlers.revoke_representative(
         uow, receipt_id, case_id=party.case_id, party_id=party.party_id, revoked_by="party"
     )
@@ -296,12 +293,6 @@ async def _given(
     if not once.replayed:
         await once.store(201, resource_id=str(given["receipt_id"]))
     return given
-
-
-def themselves(party: PartyCaller) -> None:
-    """What a representative may not do for the party. Raises ``Forbidden``."""
-    if party.representative is not None:
-        raise Forbidden("only the party itself may do this")
 
 
 async def _own(uow: UnitOfWork, party: PartyCaller) -> Any:

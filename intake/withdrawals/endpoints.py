@@ -7,8 +7,7 @@ from fastapi import APIRouter
 
 from intake.messages import fault
 from intake.problems import BODY, WRITES
-from intake.tracking.endpoints import themselves
-from intake.tracking.follower import Follower
+from intake.tracking.follower import Oneself
 from intake.withdrawals import handlers, repository
 from intake.withdrawals.schemas import ContinuationBody, WithdrawalBody, WithdrawalView
 from services.access import AgencyScope
@@ -82,9 +81,8 @@ async def continue_case(
     responses=problems(Conflict),
     summary="Ask that your case goes on though the referral was taken back",
 )
-async def continue_as_party(party: Follower, uow: Unit) -> Any:
+async def continue_as_party(party: Oneself, uow: Unit) -> Any:
     """One call, no reason; by the party itself. A repeat answers the first time."""
-    themselves(party)
     row = await handlers.go_on(
         party.case_id, uow, party_id=party.party_id, ref=None, told_by="party"
     )

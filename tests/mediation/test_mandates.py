@@ -26,13 +26,18 @@ def word(party: UUID, state: str = "given", step: str = "mediate") -> dict[str, 
     return {"party_id": str(party), "step": step, "state": state, "channel": "phone"}
 
 
-async def own_log(world: World, case: Case, party: UUID) -> list[dict[str, Any]]:
-    """What the party reads of who opened its file and who acted for it."""
+def as_party(world: World, case: Case, party: UUID, **claims: str) -> dict[str, str]:
+    """The head of a party's token, or with a claim more of its representative's."""
     key = ECKey.generate_key("P-256", {"kid": "party-key"}, private=True)
     entry = {"use": "party-token", "jwk": key.as_dict(private=False)}
     world.runtime.directory.put("key:party-key", world.runtime.clock.now().timestamp(), entry)
-    claims = {"sub": "party", "case_id": str(case.case_id), "party_id": str(party)}
-    head = {"Authorization": f"Bearer {auth.sign(key, claims)}"}
+    said = {"sub": "party", "case_id": str(case.case_id), "party_id": str(party), **claims}
+    return {"Authorization": f"Bearer {auth.sign(key, said)}"}
+
+
+async def own_log(world: World, case: Case, party: UUID) -> list[dict[str, Any]]:
+    """What the party reads of who opened its file and who acted for it."""
+    head = as_party(world, case, party)
     answer = await world.http.get("/v1/party/mediation-access-log", headers=head)
     assert answer.status_code == 200, answer.text
     items: list[dict[str, Any]] = answer.json()["items"]
@@ -357,3 +362,18 @@ async def test_a_relation_is_waived_by_the_party_itself_and_an_appointment_is_no
 
     assert waived == (422, "mandate_not_enough")
     assert appointed == (422, "act_of_the_organisation")
+
+
+async def test_the_log_at_mediation_is_for_the_party_itself_not_for_a_representative(
+    world: World,
+) -> None:
+    """Checklist 1.16: mediation hears of no receipt that was ended, so it takes none of theirs."""
+    case = await world.accepted()
+    await own_log(world, case, case.applicant)
+
+    refused = await world.http.get(
+        "/v1/party/mediation-access-log",
+        headers=as_party(world, case, case.applicant, representative=str(new_id())),
+    )
+
+    assert (refused.status_code, refused.json()["code"]) == (403, "forbidden")
