@@ -46,8 +46,11 @@ MESSAGES: Final[dict[str, str]] = {
     "claim_not_integer": "A claim is a whole number of fen.",
     "claim_too_large": "A claim is at most 10^15 fen.",
     "party_role_missing": "A party in a role that this lane needs is missing.",
-    "consent_not_recorded": "Delegating before filing needs the applicant's consent; none is"
-    " recorded (法释〔2016〕14号 1, 11; L-03).",
+    "consent_not_recorded": "Delegating before filing needs the applicant's consent, and none is"
+    " recorded: ask it, and send the referral again under the same reference with the day of its"
+    " consent; without consent the case is filed (法释〔2016〕14号 1, 11; L-03).",
+    "consent_of_another_not_recorded": "The consent of another applicant is not recorded: it is"
+    " asked before the mediation begins (法释〔2016〕14号 1, 11; L-03).",
     "party_ref_repeated": "Two parties have the same ref.",
     "party_ref_unknown": "No party has this ref.",
     "party_ref_format": "A member is not named by a party's ref.",

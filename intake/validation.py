@@ -28,6 +28,7 @@ from services.errors import FieldError
 SCHEMA_FILE: Final = Path(__file__).parent / "data" / "referral.schema.json"
 TYPES_FILE: Final = Path(__file__).parent / "data" / "dispute_types.csv"
 MAX_FINDINGS: Final = 100
+NO_CONSENT: Final = "consent_not_recorded"
 
 _INSTANT: Final = re.compile(
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,9})?"
@@ -162,17 +163,25 @@ def normal_reference(reference: str) -> str:
 
 
 def validate(
-    document: Any, directory: Directory, may_send: Callable[[str, str], bool], now: datetime
+    document: Any,
+    directory: Directory,
+    may_send: Callable[[str, str], bool],
+    now: datetime,
+    *,
+    registered: bool = False,
 ) -> Verdict:
     """Check a parsed document; ``may_send(lane, kind)`` tells who may use a lane.
 
+    ``registered``: it was delegated before; what bars a delegation is a doubt then.
+
     Answers every error (at most 100) or the referral, and the warnings either way.
     """
+
     errors = list(_schema_errors(document))
     if not isinstance(document, dict):
         return Verdict(None, tuple(errors))
     broken = {error.pointer for error in errors}
-    check = _Rules(_own_copy(document), directory, may_send, now, broken)
+    check = _Rules(_own_copy(document), directory, may_send, now, broken, registered)
     check.run()
     errors += check.errors
     warnings = tuple(_unique(check.warnings + list(_unknown_members(document))))
@@ -305,7 +314,9 @@ class _Rules:
         may_send: Callable[[str, str], bool],
         now: datetime,
         broken: set[str],
+        registered: bool = False,
     ) -> None:
+        self.registered = registered
         self.document = document
         self.directory = directory
         self.may_send = may_send
@@ -387,15 +398,27 @@ class _Rules:
             self.refuse("/lane", "lane_not_for_source_kind")
 
     def _court_pre_consent(self) -> None:
-        """Delegating before filing needs the applicant's consent (法释〔2016〕14号 11: L-03)."""
+        """Delegating before filing needs the applicant's consent (法释〔2016〕14号 11: L-03).
+
+        Refused while no applicant's is recorded, and for one that refused. Of several applicants
+        the law leaves open whether each must have said so before the delegation: a doubt.
+        """
         if self.document.get("lane") != "court_pre":
             return
-        for number, party in enumerate(self.parties):
-            pointer = f"/parties/{number}/consent"
-            state = self._member("consent", party).get("state")
-            broken = pointer in self.broken or f"{pointer}/state" in self.broken
-            if party.get("role") == "applicant" and state != "given" and not broken:
-                self.doubt(pointer, "consent_not_recorded")
+        asked = {
+            f"/parties/{number}/consent": self._member("consent", party).get("state")
+            for number, party in enumerate(self.parties)
+            if party.get("role") == "applicant"
+        }
+        broken = {p for p in asked if p in self.broken or f"{p}/state" in self.broken}
+        some = bool(broken) or "given" in asked.values()
+        for pointer, state in asked.items():
+            if state == "given" or pointer in broken:
+                continue
+            if self.registered or (some and state != "refused"):
+                self.doubt(pointer, "consent_of_another_not_recorded" if some else NO_CONSENT)
+            else:
+                self.refuse(pointer, NO_CONSENT)
 
     def _dates(self) -> None:
         if self.received_at and self.received_at > self.now:

@@ -116,8 +116,9 @@ def _one_code(row: Conversion, table: Table) -> None:
         row.set(fixed.steps, fixed.value)
     if entry.warn:
         row.say("warning", column, entry.warn)
-    if entry.refuse:
-        row.fault(column, entry.refuse)
+    if entry.refuse:  # of what else the column gives nothing more is said
+        given = tuple(p for p, told in row.found.origin.items() if told == column)
+        row.fault(column, entry.refuse, given)
 
 
 def _empty() -> dict[str, Any]:

@@ -710,6 +710,11 @@ class _Writing:
         self.left += [
             f"{pointer}: {what}" for pointer, what in _NEEDED.items() if pointer not in given
         ]
+        consent = any(isinstance(party.get("consent"), dict) for party in parties)
+        if self.constants.get("/lane") == "court_pre" and not consent:
+            self.left.append(
+                "/parties: the applicant's consent, without which nothing is delegated"
+            )
         for role in ("applicant", "respondent"):
             if not any(party["role"] == role for party in parties):
                 self.left.append(f"/parties: no column names the {role}")

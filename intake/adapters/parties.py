@@ -171,6 +171,8 @@ class _Source:
         state: str | None
         if isinstance(consent, spec.Coded):
             state = self.row.coded(consent, field) if field else None
+            if field:
+                self.row.found.origin[f"{self.pointer}/consent"] = field.told
         else:
             state = consent
         known = state in ("given", "refused")

@@ -337,3 +337,16 @@ def test_what_a_layout_gives_to_every_row_is_each_rows_own() -> None:
     assert "proposed_organisation" in before.document["legal_context"]
     assert "proposed_organisation" not in after.document["legal_context"]
     assert after.document["legal_context"]["mode"] == "delegate_pre"
+
+
+def test_an_export_without_the_applicants_consent_is_refused_by_its_column() -> None:
+    """Checklist 1.8: an empty cell records nothing; the row says column, rule and what mends it."""
+    text = export("court_pre_export").read_text("utf-8-sig").splitlines()
+    text[1] = text[1].replace(",是,", ",,", 1)
+
+    (outcome,) = tried("\n".join(text[:2]).encode("utf-8-sig"), "court_pre_export")
+
+    (reason,) = outcome.reasons
+    assert outcome.outcome == "refused"
+    assert (reason.column, reason.rule) == ("原告是否同意诉前调解", "consent_not_recorded")
+    assert "L-03" in reason.message

@@ -361,17 +361,23 @@ async def test_an_amendment_by_command_corrects(intake: Intake) -> None:
     assert (await intake.get(f"/v1/cases/{done['case_id']}")).json()["claim_fen"] == 7
 
 
-async def test_the_receipt_warns_of_a_delegation_without_recorded_consent(intake: Intake) -> None:
+async def test_a_delegation_without_recorded_consent_is_refused_and_mended_under_its_reference(
+    intake: Intake,
+) -> None:
+    """Checklist 1.8: refused by form, so nothing is written; with consent it is registered."""
     document = referral("R1")
-    document["parties"][0]["consent"]["state"] = "unknown"
+    document["parties"][0]["consent"] = {"state": "unknown", "on": None}
+    before = await intake.counts()
 
     answer = await intake.post("/v1/referrals", document)
 
-    assert answer.status_code == 201, answer.text
-    assert [(w["pointer"], w["code"]) for w in answer.json()["warnings"]] == [
-        ("/parties/0/consent", "consent_not_recorded")
-    ]
-    assert "L-03" in answer.json()["warnings"][0]["message"]
+    assert answer.status_code == 422, answer.text
+    (error,) = answer.json()["errors"]
+    assert (error["pointer"], error["code"]) == ("/parties/0/consent", "consent_not_recorded")
+    assert "L-03" in error["message"]
+    assert await intake.counts() == before
+    document["parties"][0]["consent"] = {"state": "given", "on": "2026-11-06"}
+    assert (await intake.post("/v1/referrals", document)).status_code == 201
 
 
 async def test_a_party_leaves_by_command(intake: Intake) -> None:

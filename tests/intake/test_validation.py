@@ -208,7 +208,7 @@ def test_a_petition_has_five_representatives_at_most() -> None:
 
 
 @pytest.mark.parametrize(
-    ("lane", "state", "warned"),
+    ("lane", "state", "refused"),
     [
         ("court_pre", "given", False),
         ("court_pre", "unknown", True),
@@ -216,18 +216,62 @@ def test_a_petition_has_five_representatives_at_most() -> None:
         ("pm", "unknown", False),
     ],
 )
-def test_a_delegation_without_the_applicants_recorded_consent_is_told_with_its_citation(
-    lane: str, state: str, warned: bool
+def test_a_delegation_without_the_applicants_recorded_consent_is_refused_with_its_citation(
+    lane: str, state: str, refused: bool
 ) -> None:
+    """Checklist 1.8: the message says how to mend it, in both languages."""
     document = referral(lane=lane)
     document["parties"][0]["consent"]["state"] = state
 
-    _, warnings = look(document)
+    errors, warnings = look(document)
 
-    assert (("/parties/0/consent", "consent_not_recorded") in warnings) is warned
+    assert (("/parties/0/consent", "consent_not_recorded") in errors) is refused
+    assert not {code for _, code in warnings if code.startswith("consent")}
     told = message("consent_not_recorded")
     assert "法释〔2016〕14号" in told
     assert "L-03" in told
+    assert "以同一编号重新报送" in told
+    assert "send the referral again under the same reference" in told
+
+
+@pytest.mark.parametrize(
+    ("states", "errors", "doubts"),
+    [
+        (("given", "given"), set(), set()),
+        (("given", "unknown"), set(), {"/parties/2/consent"}),
+        (("unknown", "given"), set(), {"/parties/0/consent"}),
+        (("given", "refused"), {"/parties/2/consent"}, set()),
+        (("unknown", "unknown"), {"/parties/0/consent", "/parties/2/consent"}, set()),
+    ],
+)
+def test_of_several_applicants_one_must_have_consented_and_none_have_refused(
+    states: tuple[str, str], errors: set[str], doubts: set[str]
+) -> None:
+    """Checklist 1.8: what the law leaves open is a warning."""
+    document = referral()
+    second = {**document["parties"][0], "ref": "p3", "id": None, "birth_date": None}
+    document["parties"].append({**second, "consent": dict(second["consent"])})
+    for place, state in zip((0, 2), states, strict=True):
+        document["parties"][place]["consent"]["state"] = state
+
+    found, warnings = look(document)
+
+    assert {p for p, code in found if code == "consent_not_recorded"} == errors
+    assert {p for p, code in warnings if code == "consent_of_another_not_recorded"} == doubts
+    assert {code for _, code in found} <= {"consent_not_recorded"}
+
+
+def test_what_was_delegated_before_is_corrected_with_a_warning() -> None:
+    """Checklist 1.8: a correction delegates nothing."""
+    document = referral()
+    document["parties"][0]["consent"]["state"] = "unknown"
+
+    verdict = validate(document, directory(), lanes.may_send, NOW, registered=True)
+
+    assert verdict.referral is not None
+    assert ("/parties/0/consent", "consent_not_recorded") in {
+        (warning.pointer, warning.code) for warning in verdict.warnings
+    }
 
 
 def test_an_organisation_nobody_knows_is_refused() -> None:
