@@ -20,6 +20,7 @@ from intake.keys import publish_keys
 from intake.linking.endpoints import router as linking
 from intake.matters.endpoints import router as matters
 from intake.matters.handlers import deliver
+from intake.matters.overdue import tell_missed
 from intake.matters.repository import undelivered
 from intake.notices.endpoints import router as notices
 from intake.parties.endpoints import router as parties
@@ -164,6 +165,7 @@ INTAKE = Service(
     loops=(
         Loop("purge-receipt-tries", purge_tries, idle_seconds=300),
         Loop("deliver-matters", deliver, idle_seconds=60),
+        Loop("intake.missed-answers", tell_missed, idle_seconds=30),
         Loop("clear-attachments", checks.clear, idle_seconds=60),
         Loop("clear-exports", making.clear, idle_seconds=60),
         Loop("intake.retention", keeping.sweep, idle_seconds=60),

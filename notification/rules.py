@@ -38,10 +38,14 @@ def hearers(event: Event, parts: Iterable[Part]) -> dict[str, str]:
 
     ``parts`` are the participations that last at this moment. The event that begins a part is heard
     by who begins it, and the event that ends a part by who ends it: the caller passes the parts
-    as they are between the two. An event for one connection alone has no organisation here.
+    as they are between the two. An event for one connection alone has no organisation here; one for
+    the ``organisation`` that it names needs no part: a matter has none.
     """
     audience = event.spec.audience
     heard: dict[str, str] = {}
+    named = getattr(event, "organisation", None)
+    if "organisation" in audience and isinstance(named, str):
+        heard[named] = "organisation"
     for part in parts:
         if part.role not in audience:
             continue

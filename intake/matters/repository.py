@@ -181,6 +181,22 @@ async def waiting(db: Any) -> list[UUID]:
     return [row["matter_id"] for row in rows]
 
 
+async def take_missed(uow: UnitOfWork, limit: int) -> list[Row]:
+    """Matters whose last day is over, each taken once for telling, the latest ones first."""
+    rows: list[Row] = await uow.db.fetch(
+        """UPDATE matter m SET missed_told_at = $1 FROM (
+             SELECT matter_id FROM matter
+             WHERE state = 'open' AND missed_told_at IS NULL AND holder IS NOT NULL
+               AND due_at <= $1
+             ORDER BY due_at LIMIT $2 FOR UPDATE SKIP LOCKED) d
+           WHERE m.matter_id = d.matter_id
+           RETURNING m.matter_id, m.holder, m.due_at""",
+        uow.now,
+        limit,
+    )
+    return sorted(rows, key=lambda row: (row["due_at"], row["matter_id"]))
+
+
 async def locked(uow: UnitOfWork, matter_id: UUID) -> Row | None:
     """A matter for the service itself."""
     return await uow.db.fetchrow("SELECT * FROM matter WHERE matter_id = $1 FOR UPDATE", matter_id)

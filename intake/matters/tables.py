@@ -36,6 +36,7 @@ matter: Final = sa.Table(
     instant("received_at"),
     instant("due_at"),
     instant("answered_at", nullable=True),
+    instant("missed_told_at", nullable=True),
     instant("recorded_at", default_now=True),
     sa.UniqueConstraint("organisation", "normal_reference"),
     sa.CheckConstraint(
@@ -51,6 +52,12 @@ matter: Final = sa.Table(
 )
 sa.Index("ix_matter_organisation_matter_id", matter.c.organisation, matter.c.matter_id)
 sa.Index("ix_matter_holder_matter_id", matter.c.holder, matter.c.matter_id)
+
+sa.Index(
+    "ix_matter_answer_missed",
+    matter.c.due_at,
+    postgresql_where=sa.text("state = 'open' AND missed_told_at IS NULL AND holder IS NOT NULL"),
+)
 
 step: Final = sa.Table(
     "matter_step",

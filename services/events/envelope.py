@@ -10,7 +10,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, PlainSerialize
 
 from services.clock import wire
 
-Audience = Literal["source", "handler", "linked", "supervisor", "connection"]
+Audience = Literal["source", "handler", "linked", "supervisor", "connection", "organisation"]
 Instant = Annotated[AwareDatetime, PlainSerializer(wire, return_type=str, when_used="json")]
 Code = Annotated[str, Field(pattern=r"^[0-9]{6}-[A-Z]{2}-[0-9]{4}$")]
 CaseNumber = Annotated[str, Field(pattern=r"^LD[0-9]{4}-[0-9]{6}-[0-9]{7}-[0-9A-Z]$")]

@@ -500,6 +500,26 @@ class AnswerProblem(Part):
 
 
 @event(
+    "liandiao.matter.answer-missed.v1",
+    owner=OWNER,
+    audience=("organisation",),
+    emitted_when="the last day for a matter's answer is over and there is none: once per matter",
+    source="design.md 1 submission; 信访工作条例 22, 23",
+)
+class MatterAnswerMissed(Event):
+    """A matter is overdue at the organisation that must answer it; nobody else hears of it.
+
+    A matter is no case: ``case_id`` of the base is its own id. Its kind is not said, since some are
+    sealed. An act recorded late may show that the answer was in time after all.
+    """
+
+    matter_id: UUID
+    organisation: Code
+    due_at: Instant
+    missed_at: Instant
+
+
+@event(
     "liandiao.command.answered.v1",
     owner="*",
     audience=("connection",),

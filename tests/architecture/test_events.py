@@ -10,7 +10,7 @@ from services.events.envelope import EventSpec
 from tests.architecture.source import words
 
 CATALOGUE = sorted(load_catalogue().values(), key=lambda spec: spec.type)
-AUDIENCES = {"source", "handler", "linked", "supervisor", "connection"}
+AUDIENCES = {"source", "handler", "linked", "supervisor", "connection", "organisation"}
 
 # Members that would carry a person's data, by any word of their names.
 PERSONAL = set(Path(__file__).with_name("personal_words.txt").read_text("utf-8").split())

@@ -448,3 +448,23 @@ async def test_two_writers_of_a_feed_number_in_the_order_of_their_commits(
     await waiting
 
     assert await _numbers(runtime, "o-court") == [1, 2]
+
+
+async def test_a_missed_answer_comes_into_the_feed_of_who_must_answer_and_of_nobody_else(
+    case: Case, runtime: Runtime
+) -> None:
+    """Checklist 1.5: a matter is no case, and nobody takes part in it."""
+    await case.hear(
+        intake.MatterAnswerMissed(
+            case_id=case.case_id,
+            matter_id=case.case_id,
+            organisation=CENTRE,
+            due_at=AT,
+            missed_at=AT,
+        )
+    )
+
+    assert await feed_types(runtime, "o-centre") == ["matter.answer-missed"]
+    assert await runtime.pool.fetchval("SELECT count(*) FROM feed_entry") == 1
+    assert await runtime.pool.fetchval("SELECT count(*) FROM case_copy") == 0
+    assert await runtime.pool.fetchval("SELECT count(*) FROM message") == 0

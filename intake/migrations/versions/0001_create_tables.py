@@ -1239,6 +1239,7 @@ def upgrade() -> None:
         sa.Column("received_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("due_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("answered_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("missed_told_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column(
             "recorded_at",
             sa.DateTime(timezone=True),
@@ -1266,6 +1267,15 @@ def upgrade() -> None:
             "organisation", "normal_reference", name=op.f("uq_matter_organisation_normal_reference")
         ),
         comment="What came in and is no dispute; never a case",
+    )
+    op.create_index(
+        "ix_matter_answer_missed",
+        "matter",
+        ["due_at"],
+        unique=False,
+        postgresql_where=sa.text(
+            "state = 'open' AND missed_told_at IS NULL AND holder IS NOT NULL"
+        ),
     )
     op.create_index("ix_matter_holder_matter_id", "matter", ["holder", "matter_id"], unique=False)
     op.create_index(
