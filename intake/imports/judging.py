@@ -32,7 +32,6 @@ from intake.imports.registering import Filed, filed
 from intake.matters.errors import CODE as NO_DISPUTE
 from intake.messages import message
 from intake.model import Referral
-from intake.parties.handlers import named
 from intake.safety.rules import alerts_of_concerns
 from intake.vault import FileKeyProvider, Vault
 from services.directory import DirectoryCopy
@@ -146,7 +145,7 @@ class Judge:
             if barred is not None:
                 whole = replace(whole, refused=True, reasons=[*reasons, barred], mark=None)
             going.judged = whole
-        elif barred is not None or not _plain(referral):
+        elif barred is not None or alerts_of_concerns(referral.concerns):
             going.judged = going.whole(document=referral.document)
         else:
             going.warnings = (*going.warnings, *gates.doubts(facts))
@@ -159,7 +158,7 @@ class Judge:
 
     def file(self, going: "_Going") -> None:
         """Rows and events, ready to be written."""
-        going.judged = going.whole(filed=filed(going.made, going.task.connection))
+        going.judged = going.whole(filed=filed(going.made, going.task.connection, self.vault))
 
     def _mark(self, key: tuple[str, str]) -> bytes:
         """Keyed, so that a list of references cannot be tried out on the table."""
@@ -205,16 +204,6 @@ def _barred(referral: Referral, facts: gates.Facts) -> dict[str, Any] | None:
         return None
     found = gate.finding()
     return reason(Finding("refused", None, found.code, found.message, found.pointer))
-
-
-def _plain(referral: Referral) -> bool:
-    """Whether registering an open matter is rows and two events: nobody who acts, no alarm."""
-    if alerts_of_concerns(referral.concerns):
-        return False
-    if not any({"representative", "represented_by"} & f.details.keys() for f in referral.parties):
-        return True
-    refs = {facts.ref: UUID(int=n) for n, facts in enumerate(referral.parties)}
-    return not any(named(facts, refs) for facts in referral.parties)
 
 
 def reason(found: Finding) -> dict[str, Any]:

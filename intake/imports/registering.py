@@ -14,6 +14,9 @@ from uuid import UUID
 import orjson
 
 from intake.handlers import Prepared, audit_submitted, told
+from intake.parties import repository as representations
+from intake.parties.handlers import rows_of_named
+from intake.vault import Vault
 from services.clock import wire
 from services.events.envelope import Event
 from services.events.intake import CaseRegistered, ReferralReceived
@@ -118,13 +121,15 @@ class Filed(NamedTuple):
     columns: tuple[Any, ...]
     parties: list[tuple[Any, ...]]
     papers: list[tuple[Any, ...]]
+    representations: list[dict[str, Any]]
     received: bytes
     registered: bytes
 
 
-def filed(made: Prepared, connection: str) -> Filed:
+def filed(made: Prepared, connection: str, vault: Vault) -> Filed:
     """The rows and events of a referral that may be registered."""
     facts = made.referral
+    ids = {party["ref"]: party["party_id"] for party in made.parties}
     columns = (
         facts.organisation,
         facts.reference,
@@ -162,6 +167,7 @@ def filed(made: Prepared, connection: str) -> Filed:
             (ordinal, paper["sha256"], paper["size"], paper["media_type"])
             for ordinal, paper in enumerate(facts.documents, 1)
         ],
+        rows_of_named(vault, made.case_id, facts, ids),
         _open(received),
         _open(registered),
     )
@@ -190,7 +196,11 @@ async def register_many(
         *_turned(parties, 1 + len(_PARTY)),
         *_turned(papers, 5),
     )
-    return {row["referral_id"] for row in rows}
+    ours = {row["referral_id"] for row in rows}
+    acting = [row for each, _ in made if each.referral_id in ours for row in each.representations]
+    if acting:
+        await representations.add(uow, acting)
+    return ours
 
 
 def _turned(rows: list[tuple[Any, ...]], width: int) -> list[Sequence[Any]]:

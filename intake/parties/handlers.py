@@ -10,7 +10,7 @@ from intake.messages import fault
 from intake.model import PartyFacts, Referral
 from intake.parties import repository, rules
 from intake.parties.model import Representation, person_of
-from intake.vault import Erased
+from intake.vault import Erased, Vault
 from services.errors import FieldError, Invalid
 from services.events.intake import PartyChanged
 from services.ids import new_id
@@ -34,8 +34,7 @@ class Appointment:
 
 
 def row_of(
-    uow: UnitOfWork,
-    keys: Keys,
+    vault: Vault,
     case_id: UUID,
     party_id: UUID,
     found: Appointment,
@@ -44,9 +43,10 @@ def row_of(
     organisation: str | None,
     occurred_at: datetime,
 ) -> dict[str, Any]:
-    """The row of an appointment; the person is sealed under a key of the row's own."""
+    """The row of an appointment, but for who enters it and when; the person is sealed under a key
+    of the row's own."""
     id_ = new_id()
-    sealed = keys.vault.seal(TABLE, id_, {"person": found.person}) if found.person else None
+    sealed = vault.seal(TABLE, id_, {"person": found.person}) if found.person else None
     return {
         "representation_id": id_,
         "case_id": case_id,
@@ -58,14 +58,12 @@ def row_of(
         "paper_sha256": found.paper_sha256,
         "told_by": told_by,
         "organisation": organisation,
-        "acted_by": uow.actor.acted_by,
         "valid_from": found.valid_from or occurred_at,
         "valid_until": found.valid_until,
         "kek_id": sealed.kek_id if sealed else None,
         "wrapped_key": sealed.wrapped_key if sealed else None,
         "person": sealed.fields["person"] if sealed else None,
         "occurred_at": occurred_at,
-        "recorded_at": uow.now,
     }
 
 
@@ -85,19 +83,17 @@ def named(facts: PartyFacts, ids: dict[str, UUID]) -> list[Appointment]:
     return found
 
 
-async def add_named(
-    uow: UnitOfWork,
-    keys: Keys,
+def rows_of_named(
+    vault: Vault,
     case_id: UUID,
     referral: Referral,
     ids: dict[str, UUID],
     only: frozenset[str] | None = None,
-) -> None:
-    """Write what the referral says of representatives; nothing when it names none."""
-    rows = [
+) -> list[dict[str, Any]]:
+    """The rows of those whom the referral names as representatives."""
+    return [
         row_of(
-            uow,
-            keys,
+            vault,
             case_id,
             ids[facts.ref],
             found,
@@ -109,6 +105,18 @@ async def add_named(
         if only is None or facts.ref in only
         for found in named(facts, ids)
     ]
+
+
+async def add_named(
+    uow: UnitOfWork,
+    keys: Keys,
+    case_id: UUID,
+    referral: Referral,
+    ids: dict[str, UUID],
+    only: frozenset[str] | None = None,
+) -> None:
+    """Write what the referral says of representatives; nothing when it names none."""
+    rows = rows_of_named(keys.vault, case_id, referral, ids, only)
     if rows:
         await repository.add(uow, rows)
 
@@ -148,8 +156,7 @@ async def appoint(
         raise Invalid(errors=errors)
     organisation = uow.caller.organisation if uow.caller else None
     row = row_of(
-        uow,
-        keys,
+        keys.vault,
         party["case_id"],
         party["party_id"],
         found,

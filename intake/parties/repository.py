@@ -22,8 +22,11 @@ _ADD: Final = (
 
 
 async def add(uow: UnitOfWork, rows: list[dict[str, Any]]) -> None:
-    """Representations, as they are."""
-    await uow.db.executemany(_ADD, [[row[name] for name in _COLUMNS] for row in rows])
+    """Representations, entered now by who acts."""
+    entered = {"acted_by": uow.actor.acted_by, "recorded_at": uow.now}
+    await uow.db.executemany(
+        _ADD, [[{**row, **entered}[name] for name in _COLUMNS] for row in rows]
+    )
 
 
 async def one(uow: UnitOfWork, representation_id: UUID) -> Row | None:
