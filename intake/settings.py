@@ -18,6 +18,12 @@ class IntakeSettings(ServiceSettings):
     serial_block: int = Field(20, ge=1, le=1000, description="Case serials taken at a time")
     receipt_tries: int = Field(10, ge=1, description="Wrong tries per number and address")
     receipt_lock_seconds: int = Field(900, ge=1, description="How long they lock")
+    public_reads_per_second: int = Field(
+        5, ge=1, description="Reads of published cases from one address"
+    )
+    public_reads_in_all_per_second: int = Field(
+        50, ge=1, description="Reads of published cases from all addresses, by process"
+    )
     late_entry_days: int = Field(30, ge=1, description="How far back a desk may enter a matter")
     reopen_within_days: int = Field(30, ge=1, description="Later: a new, linked case")
     public_url: str = Field(

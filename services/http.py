@@ -6,6 +6,7 @@ import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from ipaddress import IPv6Address, ip_address, ip_network
 from typing import TYPE_CHECKING, Annotated, Any, Final
 from uuid import UUID
 
@@ -75,23 +76,49 @@ async def _claims(request: Request) -> tuple[dict[str, Any], str]:
     return await runtime_of(request).tokens.claims(token)
 
 
-async def _within_rate(runtime: "Runtime", client_id: str) -> None:
+async def _within_rate(runtime: "Runtime", client_id: str, share: int | None = None) -> None:
     """Count a request, and let it wait for its turn when its client sends many at once.
 
     Raises ``TooManyRequests`` until the client's second is over.
     """
+    share = share or runtime.settings.requests_per_second
     now, who = time.monotonic(), (runtime.service.name, client_id)
     if now < _refused_until.get(who, 0.0):
         raise TooManyRequests(retry_after_seconds=1)
-    item = RateLimitItemPerSecond(runtime.settings.requests_per_second)
+    item = RateLimitItemPerSecond(share)
     if not await _limiter.hit(item, *who):
         stats = await _limiter.get_window_stats(item, *who)
         if len(_refused_until) > MANY_CLIENTS:
             _refused_until.clear()
         _refused_until[who] = now + max(0.0, stats.reset_time - time.time())
         raise TooManyRequests(retry_after_seconds=1)
-    if wait := wait_for_turn(who, now, runtime.settings.requests_per_second):
+    if wait := wait_for_turn(who, now, share):
         await asyncio.sleep(wait)
+
+
+async def within_public_rate(
+    request: Request, name: str, *, of_one_address: int, in_all: int
+) -> None:
+    """Count a request of somebody without a token: by its address, and of everybody together.
+
+    Of IPv6 the network of 64 bits counts, which one household has. Raises ``TooManyRequests``.
+    """
+    runtime = runtime_of(request)
+    address = _address(request.client.host if request.client else "")
+    await _within_rate(runtime, f"{name} {address}", of_one_address)
+    await _within_rate(runtime, f"{name} *", in_all)
+
+
+def _address(host: str) -> str:
+    try:
+        address = ip_address(host.partition("%")[0])
+    except ValueError:
+        return "unknown"
+    if isinstance(address, IPv6Address):
+        if address.ipv4_mapped is not None:
+            return str(address.ipv4_mapped)
+        return str(ip_network((address, 64), strict=False))
+    return str(address)
 
 
 def wait_for_turn(who: tuple[str, str], now: float, share: int) -> float:

@@ -15,7 +15,7 @@ from intake.tracking.follower import Oneself
 from services.access import AgencyScope
 from services.auth import Caller
 from services.errors import Gone, NotFound
-from services.http import Unit, requires, runtime_of
+from services.http import Unit, requires, runtime_of, within_public_rate
 from services.idempotency import Once
 from services.problem import problems
 
@@ -30,7 +30,17 @@ _ROLES = ("source", "handler")
     summary="The public version of a case",
 )
 async def read_public_case(number: str, request: Request) -> Any:
-    """With every party's consent, when enough cases share what is shown; else it is not there."""
+    """With every party's consent, when enough cases share what is shown; else it is not there.
+
+    Some reads a second from one address, and a bounded number from all: 429 beyond them.
+    """
+    settings = runtime_of(request).settings
+    await within_public_rate(
+        request,
+        "public-cases",
+        of_one_address=getattr(settings, "public_reads_per_second", 5),
+        in_all=getattr(settings, "public_reads_in_all_per_second", 50),
+    )
     async with runtime_of(request).unit_of_work(readonly=True) as uow:
         return await handlers.public_case(uow, number)
 

@@ -306,6 +306,8 @@ async def an_installation(
                         "spool_dir": folder / "spool",
                         "files_dir": folder / "files",
                         "requests_per_second": 1_000_000,
+                        "public_reads_per_second": 1_000_000,
+                        "public_reads_in_all_per_second": 1_000_000,
                         "test_installation": True,
                         "client_id": f"svc-{name}",
                         "client_secret": SecretStr(f"secret-of-svc-{name}"),

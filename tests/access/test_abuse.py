@@ -1,6 +1,8 @@
 """Keys used wrongly and clients that ask too much: told what is wrong, and nobody else suffers."""
 
 import asyncio
+import contextlib
+from collections.abc import AsyncIterator
 from copy import deepcopy
 from typing import Any
 
@@ -106,3 +108,75 @@ async def test_who_asks_too_much_is_told_when_to_come_again_and_then_it_works(
     assert refused[0].json()["code"] == TooManyRequests.slug
     assert 1 <= wait_seconds <= 2
     assert (neighbour.status_code, again.status_code) == (200, 200)
+
+
+@pytest.fixture
+def public_rate(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Five reads a second from one address, eight from all."""
+    runtime = place.it.runtimes["intake"]
+    shares = {"public_reads_per_second": 5, "public_reads_in_all_per_second": 8}
+    monkeypatch.setattr(runtime, "settings", runtime.settings.model_copy(update=shares))
+
+
+@contextlib.asynccontextmanager
+async def from_address(place: Place, address: str) -> AsyncIterator[httpx.AsyncClient]:
+    """Somebody without a token who calls intake from there."""
+    transport = httpx.ASGITransport(place.it.apps["intake"], client=(address, 40_000))
+    async with httpx.AsyncClient(transport=transport, base_url="http://intake") as http:
+        yield http
+
+
+PUBLIC = "/v1/public-cases/LD2026-330681-9999999-8"
+
+
+@pytest.mark.usefixtures("public_rate")
+async def test_who_reads_published_cases_too_fast_is_told_and_nobody_else_suffers(
+    place: Place,
+) -> None:
+    """Checklist 1.18, 1.33: by address; another address and every client go on."""
+    async with (
+        from_address(place, "203.0.113.7") as fast,
+        from_address(place, "203.0.113.8") as other,
+    ):
+        answers = await asyncio.gather(*(fast.get(PUBLIC) for _ in range(40)))
+        neighbour = await other.get(PUBLIC)
+        refused = [answer for answer in answers if answer.status_code == 429]
+        court = await place.it.call(
+            "intake", "GET", "/v1/matters", headers=place.it.of(place.open["court"].sender)
+        )
+        await asyncio.sleep(max(int(answer.headers["Retry-After"]) for answer in refused))
+        again = await fast.get(PUBLIC)
+
+    assert {answer.status_code for answer in answers} == {404, 429}
+    assert 5 <= len(answers) - len(refused) <= 10  # one second's share, or that of two
+    assert refused[0].json()["code"] == TooManyRequests.slug
+    assert (neighbour.status_code, court.status_code, again.status_code) == (404, 200, 404)
+
+
+@pytest.mark.usefixtures("public_rate")
+async def test_many_addresses_together_stay_within_a_share_for_all(place: Place) -> None:
+    """Checklist 1.18, 1.33: a crowd of addresses takes no more of the service than its share."""
+
+    async def ask(number: int) -> httpx.Response:
+        async with from_address(place, f"198.51.100.{number}") as http:
+            return await http.get(PUBLIC)
+
+    answers = await asyncio.gather(*(ask(number) for number in range(1, 61)))
+
+    taken = [answer for answer in answers if answer.status_code == 404]
+    assert {answer.status_code for answer in answers} == {404, 429}
+    assert 1 <= len(taken) <= 24  # of eight a second
+
+
+@pytest.mark.usefixtures("public_rate")
+async def test_the_addresses_of_one_ipv6_network_are_one(place: Place) -> None:
+    """Checklist 1.18, 1.33: whoever has a network has more addresses than can be counted."""
+
+    async def ask(number: int) -> httpx.Response:
+        async with from_address(place, f"2001:db8:0:7::{number:x}") as http:
+            return await http.get(PUBLIC)
+
+    answers = await asyncio.gather(*(ask(number) for number in range(1, 31)))
+
+    assert sum(answer.status_code == 404 for answer in answers) <= 10
+    assert 429 in {answer.status_code for answer in answers}

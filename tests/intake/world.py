@@ -92,6 +92,8 @@ async def intake_on(url: str, keys_dir: Path) -> AsyncIterator[tuple[Runtime, ht
         database_url=url,
         LIANDIAO_KEYS_DIR=keys_dir,
         LIANDIAO_REQUESTS_PER_SECOND=100000,
+        public_reads_per_second=100000,
+        public_reads_in_all_per_second=100000,
         files_dir=keys_dir.parent / "files",
     )
     runtime = await Runtime.open(INTAKE, settings)
