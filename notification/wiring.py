@@ -55,6 +55,12 @@ async def _doctor(runtime: "Runtime") -> list[str]:
         "GET /v1/webhooks/{webhook_id}/attempts, mends its receiver and resumes it"
         for row in await webhooks.stopped(runtime.pool)
     ]
+    settings = runtime.settings
+    if getattr(settings, "webhook_loopback", False) and not settings.test_installation:
+        found.append(
+            "webhooks may lead to this machine itself, also without TLS: "
+            "take NOTIFICATION_WEBHOOK_LOOPBACK away"
+        )
     return found
 
 

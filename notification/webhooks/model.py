@@ -16,6 +16,8 @@ PING_SEQUENCE: Final = 0
 
 # A webhook at which so many cases wait at once is taken to be away: one try at a time.
 AWAY_CASES: Final = 10
+# A receiver that takes so long for an answer gets one entry at a time: it holds places of others.
+SLOW_SECONDS: Final = 3.0
 LONGEST_REPLAY: Final = 10_000
 
 

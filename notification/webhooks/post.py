@@ -28,7 +28,7 @@ LONGEST_ASKED_SECONDS: Final = 3600
 # For each address of a name; the whole try has its own bound.
 _PATIENCE: Final = {"timeout": {"connect": 5.0}}
 # A name server that does not answer holds threads of its own, not those that files are read with.
-_names: Final = ThreadPoolExecutor(8, "webhook-names")
+_names: Final = ThreadPoolExecutor(32, "webhook-names")
 
 
 LATE: Final = (httpcore.TimeoutException, TimeoutError)

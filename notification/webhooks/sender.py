@@ -15,7 +15,14 @@ from cryptography.exceptions import InvalidTag
 from notification.rules import numbered, structured
 from notification.settings import NotificationSettings
 from notification.webhooks import handlers, repository
-from notification.webhooks.model import AWAY_CASES, PING, PING_SEQUENCE, Answer, wait_seconds
+from notification.webhooks.model import (
+    AWAY_CASES,
+    PING,
+    PING_SEQUENCE,
+    SLOW_SECONDS,
+    Answer,
+    wait_seconds,
+)
 from notification.webhooks.post import Poster, Resolve, look_up
 from notification.webhooks.repository import Tried
 from notification.webhooks.rules import message_id, read_url, signatures
@@ -28,6 +35,8 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 LOOK_SECONDS: Final = 0.2
+# After one try is over, others are waited for so long, to be recorded with it.
+GATHER_SECONDS: Final = 0.01
 PURGE_SECONDS: Final = 600.0
 
 
@@ -36,7 +45,8 @@ class WebhookSender:
 
     Runs under a lease. At least once: what was posted and not recorded is posted again under the
     same ``webhook-id``. The first entry of a case goes alone, and the next one only when it was
-    taken; cases go side by side. A webhook at which many cases fail is tried with one at a time.
+    taken; cases go side by side. A webhook at which many cases fail, or that answers slowly, gets
+    one at a time.
     """
 
     def __init__(self, runtime: "Runtime", resolve: Resolve = look_up) -> None:
@@ -54,6 +64,7 @@ class WebhookSender:
         )
         self._running: dict[asyncio.Task[Tried], tuple[UUID, UUID]] = {}
         self._over: list[Tried] = []
+        self._slow: set[UUID] = set()
         self._purged_at = time.monotonic()
 
     async def step(self) -> int:
@@ -70,6 +81,7 @@ class WebhookSender:
                 await asyncio.wait(
                     self._running, timeout=LOOK_SECONDS, return_when=asyncio.FIRST_COMPLETED
                 )
+                await asyncio.wait(self._running, timeout=GATHER_SECONDS)
             except asyncio.CancelledError:
                 await self.close()
                 raise
@@ -116,7 +128,8 @@ class WebhookSender:
         for webhook_id, _ in busy:
             at[webhook_id] = at.get(webhook_id, 0) + 1
         for row in rows:
-            most = 1 if row["failing"] >= AWAY_CASES else self.settings.webhook_at_once
+            alone = row["failing"] >= AWAY_CASES or row["webhook_id"] in self._slow
+            most = 1 if alone else self.settings.webhook_at_once
             if free <= 0 or at.get(row["webhook_id"], 0) >= most:
                 continue
             free -= 1
@@ -202,6 +215,8 @@ class WebhookSender:
                 await handlers.stop(uow, webhook_id, "paused", "failing")
         for each in tries:
             answer = each.answer
+            slow = each.duration_ms > 1000 * SLOW_SECONDS
+            (self._slow.add if slow else self._slow.discard)(each.row["webhook_id"])
             WEBHOOK_ATTEMPTS.labels(answer.outcome, answer.reason or "none").inc()
             if answer.outcome != "delivered":
                 log.info(

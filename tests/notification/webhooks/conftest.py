@@ -19,7 +19,7 @@ Sender = Callable[..., Awaitable[WebhookSender]]
 @pytest.fixture
 def near(runtime: Runtime) -> Runtime:
     """Loopback may be reached."""
-    settings = {"webhook_loopback": True, "webhook_seconds": 2.0}
+    settings = {"webhook_loopback": True, "webhook_seconds": 2.0, "test_installation": True}
     runtime.settings = runtime.settings.model_copy(update=settings)
     return runtime
 

@@ -188,6 +188,42 @@ async def test_a_receiver_that_is_away_is_tried_with_one_case_at_a_time_and_then
     assert await near.pool.fetchval("SELECT count(*) FROM webhook_waiting") == 0
 
 
+async def test_a_receiver_that_takes_long_gets_one_at_a_time(near: Runtime) -> None:
+    near.settings = near.settings.model_copy(update={"webhook_seconds": 9.0})
+    sender, under_way, most = WebhookSender(near), [0], [0]
+
+    async def slowly(_: Request) -> int:
+        under_way[0] += 1
+        most[0] = max(most[0], under_way[0])
+        await asyncio.sleep(0 if len(receiver.requests) > 4 else 3.1)
+        under_way[0] -= 1
+        return 200
+
+    async with Receiver(slowly) as receiver:
+        await registered(near, receiver.url, types=["liandiao.case.registered.v1"])
+        for _ in range(4):
+            await some_case(near)
+        await until(sender, lambda: len(receiver.requests) == 4, rounds=1000)
+        assert most == [4]
+        most[0] = 0
+        for _ in range(6):
+            await some_case(near)
+        await sender.step()
+        assert len(sender._running) <= 1
+        await until(sender, lambda: len(receiver.requests) == 10, rounds=1000)
+        await sender.close()
+
+
+async def test_loopback_outside_a_test_installation_is_found_by_the_doctor(
+    near: Runtime,
+) -> None:
+    assert NOTIFICATION.doctor
+    assert await NOTIFICATION.doctor(near) == []
+    near.settings = near.settings.model_copy(update={"test_installation": False})
+    (found,) = await NOTIFICATION.doctor(near)
+    assert "NOTIFICATION_WEBHOOK_LOOPBACK" in found
+
+
 async def test_a_slow_receiver_holds_up_no_other_webhook(
     near: Runtime, sender: WebhookSender
 ) -> None:
