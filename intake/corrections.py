@@ -89,7 +89,7 @@ async def correct_referral(
         await _require_own_party(uow, under, before, changes, mandate_at)
     document, errors = pointers.apply(before, changes)
     document = _as_sent(document)
-    verdict = validate(document, uow.runtime.directory, _sent_already, uow.now, registered=True)
+    verdict = validate(document, uow.runtime.directory, _sent_already, uow.now, consent_later=True)
     errors += verdict.errors
     if errors or verdict.referral is None:
         raise Invalid(errors=errors)

@@ -97,16 +97,25 @@ def parsed(body: bytes) -> Any:
 
 
 async def submit_referral(
-    document: Any, uow: UnitOfWork, *, organisations: tuple[str, ...], connection: str | None
+    document: Any,
+    uow: UnitOfWork,
+    *,
+    organisations: tuple[str, ...],
+    connection: str | None,
+    consent_later: bool = False,
 ) -> Submitted:
     """Register a case for a referral, or answer a repeat as the first time.
+
+    ``consent_later``: a consent that is not recorded is a doubt and is asked for (decision 19).
 
     Emits ``ReferralReceived`` and ``CaseRegistered``. Raises ``Invalid`` with every fault,
     ``Forbidden`` for somebody else's organisation, ``ReferenceInUse`` for other content;
     ``Barred`` by a gate and ``NotADispute`` before anything is written, for the edge to record.
     """
     require_own(document, organisations)
-    verdict = validate(document, uow.runtime.directory, lanes.may_send, uow.now)
+    verdict = validate(
+        document, uow.runtime.directory, lanes.may_send, uow.now, consent_later=consent_later
+    )
     if verdict.referral is None:
         raise Invalid(errors=list(verdict.errors))
     keys, referral = keys_of(uow.runtime), verdict.referral

@@ -49,8 +49,8 @@ MESSAGES: Final[dict[str, str]] = {
     "consent_not_recorded": "Delegating before filing needs the applicant's consent, and none is"
     " recorded: ask it, and send the referral again under the same reference with the day of its"
     " consent; without consent the case is filed (法释〔2016〕14号 1, 11; L-03).",
-    "consent_of_another_not_recorded": "The consent of another applicant is not recorded: it is"
-    " asked before the mediation begins (法释〔2016〕14号 1, 11; L-03).",
+    "consent_to_be_asked": "This applicant's consent is not recorded: it is asked before the"
+    " mediation begins; without it the case is filed (法释〔2016〕14号 1, 11; L-03).",
     "party_ref_repeated": "Two parties have the same ref.",
     "party_ref_unknown": "No party has this ref.",
     "party_ref_format": "A member is not named by a party's ref.",

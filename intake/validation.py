@@ -28,7 +28,6 @@ from services.errors import FieldError
 SCHEMA_FILE: Final = Path(__file__).parent / "data" / "referral.schema.json"
 TYPES_FILE: Final = Path(__file__).parent / "data" / "dispute_types.csv"
 MAX_FINDINGS: Final = 100
-NO_CONSENT: Final = "consent_not_recorded"
 
 _INSTANT: Final = re.compile(
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,9})?"
@@ -168,11 +167,12 @@ def validate(
     may_send: Callable[[str, str], bool],
     now: datetime,
     *,
-    registered: bool = False,
+    consent_later: bool = False,
 ) -> Verdict:
     """Check a parsed document; ``may_send(lane, kind)`` tells who may use a lane.
 
-    ``registered``: it was delegated before; what bars a delegation is a doubt then.
+    ``consent_later``: a delegation without a recorded consent is a doubt, for it is asked for
+    later, or was delegated before (decision 19).
 
     Answers every error (at most 100) or the referral, and the warnings either way.
     """
@@ -181,7 +181,7 @@ def validate(
     if not isinstance(document, dict):
         return Verdict(None, tuple(errors))
     broken = {error.pointer for error in errors}
-    check = _Rules(_own_copy(document), directory, may_send, now, broken, registered)
+    check = _Rules(_own_copy(document), directory, may_send, now, broken, consent_later)
     check.run()
     errors += check.errors
     warnings = tuple(_unique(check.warnings + list(_unknown_members(document))))
@@ -314,9 +314,9 @@ class _Rules:
         may_send: Callable[[str, str], bool],
         now: datetime,
         broken: set[str],
-        registered: bool = False,
+        consent_later: bool = False,
     ) -> None:
-        self.registered = registered
+        self.consent_later = consent_later
         self.document = document
         self.directory = directory
         self.may_send = may_send
@@ -415,10 +415,10 @@ class _Rules:
         for pointer, state in asked.items():
             if state == "given" or pointer in broken:
                 continue
-            if self.registered or (some and state != "refused"):
-                self.doubt(pointer, "consent_of_another_not_recorded" if some else NO_CONSENT)
+            if self.consent_later or (some and state != "refused"):
+                self.doubt(pointer, "consent_to_be_asked")
             else:
-                self.refuse(pointer, NO_CONSENT)
+                self.refuse(pointer, "consent_not_recorded")
 
     def _dates(self) -> None:
         if self.received_at and self.received_at > self.now:

@@ -340,22 +340,28 @@ def _wrongs(layout: Layout) -> Iterator[str]:
     used = list(_used_columns(layout))
     for name in dict.fromkeys(used):
         if name not in layout.columns:
-            yield f"column {name} is not declared"
+            yield f"列 {name} 未声明。/ column {name} is not declared"
         elif not layout.columns[name].kept:
-            yield f"column {name} is used although it is not kept"
+            yield f"列 {name} 声明为不取，却被使用。/ column {name} is used although it is not kept"
     for name, column in layout.columns.items():
         if column.kept and name not in used:
-            yield f"column {name} is declared and nowhere used; say kept: false"
+            yield (
+                f"列 {name} 已声明而未使用，请写明 kept: false。"
+                f"/ column {name} is declared and nowhere used; say kept: false"
+            )
     yield from _wrong_tables(layout)
     yield from _wrong_reasons(layout)
     yield from _wrong_pointers(layout)
     yield from _wrong_details(layout)
     if not any("/source/reference" in each.to for each in layout.mappings):
-        yield "no column gives /source/reference"
+        yield "没有列给出 /source/reference。/ no column gives /source/reference"
     for mapping in layout.mappings:
         by = mapping.by
         if isinstance(by, Count) and (by.at_most is None) != (by.beyond is None):
-            yield f"column {mapping.column}: at_most and beyond go together"
+            yield (
+                f"列 {mapping.column} 的 at_most 与 beyond 须同时写明。"
+                f"/ column {mapping.column}: at_most and beyond go together"
+            )
 
 
 def _used_columns(layout: Layout) -> Iterator[str]:
@@ -398,11 +404,17 @@ def _wrong_tables(layout: Layout) -> Iterator[str]:
             if entry.no_referral is None
         }
         if len(members) > 1:
-            yield f"the codes of {table.column} do not all set the same members"
+            yield (
+                f"列 {table.column} 的各代码所设的项不一致。"
+                f"/ the codes of {table.column} do not all set the same members"
+            )
         for code, entry in table.entries.items():
             subtype = entry.set.get("/dispute_subtype")
             if subtype and subtypes().get(subtype) != entry.set.get("/dispute_type"):
-                yield f"code {code} of {table.column}: the subtype is not one of the type"
+                yield (
+                    f"列 {table.column} 的代码 {code}：细类不属于该类型。"
+                    f"/ code {code} of {table.column}: the subtype is not one of the type"
+                )
 
 
 def _used_reasons(layout: Layout) -> Iterator[str | None]:
@@ -420,9 +432,9 @@ def _used_reasons(layout: Layout) -> Iterator[str | None]:
 def _wrong_reasons(layout: Layout) -> Iterator[str]:
     used = {reason for reason in _used_reasons(layout) if reason}
     for reason in sorted(used - layout.reasons.keys()):
-        yield f"reason {reason} has no sentence"
+        yield f"理由 {reason} 没有说明。/ reason {reason} has no sentence"
     for reason in sorted(layout.reasons.keys() - used):
-        yield f"reason {reason} is nowhere used"
+        yield f"理由 {reason} 未使用。/ reason {reason} is nowhere used"
 
 
 def _wrong_pointers(layout: Layout) -> Iterator[str]:
@@ -434,11 +446,11 @@ def _wrong_pointers(layout: Layout) -> Iterator[str]:
     mapped = [pointer for mapping in layout.mappings for pointer in mapping.to]
     for pointer in dict.fromkeys([*(pointer for pointer, _ in values), *mapped]):
         if _member(pointer) is None:
-            yield f"a referral has no member {pointer}"
+            yield f"来件没有 {pointer} 这一项。/ a referral has no member {pointer}"
     for pointer, value in values:
         closed = (_member(pointer) or {}).get("enum")
         if closed is not None and value not in closed:
-            yield f"a value of {pointer} is not in its closed list"
+            yield f"{pointer} 的值不在规定范围内。/ a value of {pointer} is not in its closed list"
 
 
 # -- details of a dispute type ---------------------------------------------------------------------

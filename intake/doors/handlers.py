@@ -61,6 +61,8 @@ async def enter(body: CounterBody, caller: Caller, uow: UnitOfWork) -> Entered:
         uow,
         organisations=(caller.organisation,),
         connection=caller.connection,
+        # The short form need not say it (decision 19); who said no is not delegated.
+        consent_later=body.who is None or body.who.consent != "refused",
     )
     if done.replayed:
         known = await repository.own_entry(uow, caller.organisation, done.referral_id)

@@ -85,17 +85,22 @@ def document(entry: Entry) -> dict[str, Any]:
 
 def _parties(entry: Entry) -> list[dict[str, Any]]:
     sides = [("applicant", entry.who), ("respondent", entry.whom)]
+    day = entry.received_at.astimezone(SHANGHAI).date().isoformat()
     named = [(role, person) for role, person in sides if person]
     return [
         {
             "ref": f"p{number}",
             "role": role,
             "kind": "person",
-            "consent": {"state": "unknown", "on": None},
             **{name: value for name, value in person.items() if value is not None},
+            "consent": _consent(person.get("consent"), day),
         }
         for number, (role, person) in enumerate(named, 1)
     ]
+
+
+def _consent(said: str | None, day: str) -> dict[str, str | None]:
+    return {"state": said or "unknown", "on": day if said in ("given", "refused") else None}
 
 
 @dataclass(frozen=True)

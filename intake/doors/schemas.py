@@ -31,6 +31,9 @@ class SomebodyBody(Body):
     phone: str | None = Field(None, min_length=1, max_length=40, pattern=_LINE)
     address: str | None = Field(None, min_length=1, max_length=300, pattern=_LINE)
     id: dict[str, Any] | None = None
+    consent: Literal["given", "unknown", "refused"] | None = Field(
+        None, description="To mediation, as it said to the desk on the day of receipt"
+    )
 
 
 class LateBody(Body):

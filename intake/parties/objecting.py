@@ -93,6 +93,7 @@ async def _own_case(uow: UnitOfWork, case_id: UUID, party: Any, at: datetime) ->
         uow,
         organisations=(row["organisation"],),
         connection=caller.connection,
+        consent_later=True,  # delegated before, as the group it was in
     )
     await repository.split(uow, party["party_id"], case_id, done.case_id)
     await leave_case(

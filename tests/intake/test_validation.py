@@ -257,7 +257,7 @@ def test_of_several_applicants_one_must_have_consented_and_none_have_refused(
     found, warnings = look(document)
 
     assert {p for p, code in found if code == "consent_not_recorded"} == errors
-    assert {p for p, code in warnings if code == "consent_of_another_not_recorded"} == doubts
+    assert {p for p, code in warnings if code == "consent_to_be_asked"} == doubts
     assert {code for _, code in found} <= {"consent_not_recorded"}
 
 
@@ -266,10 +266,10 @@ def test_what_was_delegated_before_is_corrected_with_a_warning() -> None:
     document = referral()
     document["parties"][0]["consent"]["state"] = "unknown"
 
-    verdict = validate(document, directory(), lanes.may_send, NOW, registered=True)
+    verdict = validate(document, directory(), lanes.may_send, NOW, consent_later=True)
 
     assert verdict.referral is not None
-    assert ("/parties/0/consent", "consent_not_recorded") in {
+    assert ("/parties/0/consent", "consent_to_be_asked") in {
         (warning.pointer, warning.code) for warning in verdict.warnings
     }
 

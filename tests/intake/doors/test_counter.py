@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.intake.world import CENTRE, POLICE, Intake, bearer, token
+from tests.intake.world import CENTRE, COURT, POLICE, Intake, bearer, token
 
 pytestmark = [pytest.mark.postgres, pytest.mark.asyncio(loop_scope="package")]
 HOTLINE = "330681-HL-0001"
@@ -55,6 +55,32 @@ async def test_four_fields_at_a_counter_make_a_case_with_a_receipt_for_each_part
     registered = (await desk.events(done["submitted"]["case_id"]))[1]
     assert registered["lane"] == "pm"
     assert (done["late"], done["overdue"]) == (False, [])
+
+
+@pytest.mark.parametrize(
+    ("said", "status", "code"),
+    [
+        (None, 201, "consent_to_be_asked"),
+        ("unknown", 201, "consent_to_be_asked"),
+        ("given", 201, None),
+        ("refused", 422, "consent_not_recorded"),
+    ],
+)
+async def test_a_courts_counter_need_not_say_the_consent_and_whoever_said_no_is_not_delegated(
+    desk: Intake, said: str | None, status: int, code: str | None
+) -> None:
+    """checklist 1.4, 1.8: four facts are enough for a case; without consent it is a warning."""
+    answer = await enter(desk, COURT, who={**WHO, **({"consent": said} if said else {})})
+
+    assert answer.status_code == status, answer.text
+    body = answer.json()
+    told = body["errors"] if status == 422 else body["submitted"]["warnings"]
+    assert (code in {each["code"] for each in told}) is (code is not None)
+    if status == 201:
+        path = f"/v1/referrals/{body['submitted']['referral_id']}?purpose=handling"
+        seen = (await desk.get(path, COURT, *SCOPES)).json()["document"]["parties"][0]
+        assert seen["consent"]["state"] == (said or "unknown")
+        assert (seen["consent"]["on"] is not None) is (said == "given")
 
 
 async def test_the_same_form_under_the_same_key_is_one_case(desk: Intake) -> None:
