@@ -10,7 +10,7 @@ from pydantic import AwareDatetime
 
 from intake import handlers, repository, schemas, views
 from intake.corrections import correct_referral
-from intake.doors.schemas import UnderMandate
+from intake.doors.mandates import NOTHING_UNMARKED, UnderMandate
 from intake.gates.schemas import refused_response
 from intake.handlers import fault, parsed
 from intake.keys import keys_of
@@ -47,7 +47,7 @@ from services.paging import Items, Paging
 from services.problem import problems
 from services.unit_of_work import UnitOfWork
 
-router = APIRouter()
+router = APIRouter(dependencies=[NOTHING_UNMARKED])
 _WRITES = (IdempotencyInProgress, IdempotencyKeyReused, TooLarge, UnsupportedMediaType)
 
 

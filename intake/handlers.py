@@ -454,12 +454,15 @@ async def leave_case(
         raise Invalid(errors=[fault("/left_at", "in_future")])
     under = None
     if mandate_id is not None:
-        try:
-            under = await mandates.in_force(
-                uow, case_id, mandate_id, party_id=party["party_id"], pointer=mandate_at
-            )
-        except Conflict as revoked:  # leaving is never a conflict; the party itself may still go
-            raise Invalid(errors=list(revoked.errors)) from None
+        # Leaving is never a conflict: the party itself may still go.
+        under = await mandates.in_force(
+            uow,
+            case_id,
+            mandate_id,
+            party_id=party["party_id"],
+            pointer=mandate_at,
+            conflicts=False,
+        )
     await repository.leave(uow, party["party_id"], at, told_by, mandate_id)
     uow.emit(
         PartyLeft(

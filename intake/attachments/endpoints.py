@@ -12,7 +12,8 @@ from intake import links
 from intake.attachments import handlers, repository, schemas
 from intake.attachments.handlers import Giver
 from intake.attachments.model import site
-from intake.doors.schemas import UnderMandate
+from intake.doors import mandates
+from intake.doors.mandates import NOTHING_UNMARKED, UnderMandate
 from intake.handlers import fault
 from intake.keys import keys_of
 from intake.schemas import Purpose
@@ -39,7 +40,7 @@ from services.idempotency import OnceIfKeyed
 from services.problem import problems
 from services.unit_of_work import UnitOfWork
 
-router = APIRouter()
+router = APIRouter(dependencies=[NOTHING_UNMARKED])
 _WRITES = (IdempotencyInProgress, IdempotencyKeyReused, TooLarge, UnsupportedMediaType)
 _PARTS = (Conflict, Gone, VersionMismatch, UnsupportedMediaType, TooLarge, ChecksumMismatch)
 
@@ -359,8 +360,12 @@ async def share(
     body: schemas.ShareBody,
     caller: Annotated[Caller, requires("attachment:write")],
     uow: Unit,
+    mandate_id: UnderMandate = None,
 ) -> Any:
     """By whoever gave it: with a party's separate consent, or on a legal basis. A repeat is one."""
+    if body.basis is None:
+        mandates.by_the_party_itself(mandate_id, "share")
+    mandates.not_for_a_mandate(mandate_id)
     row = await handlers.seen_by(uow, attachment_id, caller)
     if row["given_by"] != caller.organisation:
         raise NotFound()
@@ -394,7 +399,7 @@ def _basis(body: schemas.ShareBody) -> str:
 @router.post(
     "/v1/attachments/{attachment_id}/shares/{organisation}/withdrawals",
     response_model=schemas.ShareView,
-    responses=problems(),
+    responses=problems(Conflict),
     summary="End another body's sight of a paper",
 )
 async def end_share(
@@ -402,12 +407,14 @@ async def end_share(
     organisation: str,
     caller: Annotated[Caller, requires("attachment:write")],
     uow: Unit,
+    mandate_id: UnderMandate = None,
 ) -> Any:
-    """At once; a repeat answers the first result."""
+    """At once; a repeat answers the first result. Under a mandate only its party's own consent."""
     row = await handlers.seen_by(uow, attachment_id, caller)
     if row["given_by"] != caller.organisation:
         raise NotFound()
-    return dict(await handlers.end_share(uow, row, organisation, party_id=None))
+    ended = await handlers.end_share(uow, row, organisation, party_id=None, mandate_id=mandate_id)
+    return dict(ended)
 
 
 # -- a party's own -------------------------------------------------------------------------------

@@ -428,15 +428,35 @@ async def share(
     return shared and dict(shared)
 
 
-async def end_share(uow: UnitOfWork, row: Any, organisation: str, *, party_id: UUID | None) -> Any:
-    """A consent is withdrawn, or a basis is gone: never refused, at once. Raises ``NotFound``."""
-    ended = await repository.end_share(uow, row["attachment_id"], organisation, party_id=party_id)
+async def end_share(
+    uow: UnitOfWork,
+    row: Any,
+    organisation: str,
+    *,
+    party_id: UUID | None,
+    mandate_id: UUID | None = None,
+) -> Any:
+    """A consent is withdrawn, or a basis is gone: never refused, at once.
+
+    Raises ``NotFound``, ``Invalid`` for what rests on no party's consent, and what
+    ``mandates.in_force`` raises where the share still stands.
+    """
+    shared, under = await repository.share_of(uow, row["attachment_id"], organisation), None
+    if mandate_id is not None and shared is not None and shared["ended_at"] is None:
+        if shared["party_id"] is None:
+            mandates.not_for_a_mandate(mandate_id)
+        under = await mandates.in_force(
+            uow, row["case_id"], mandate_id, party_id=shared["party_id"]
+        )
+    ended = await repository.end_share(
+        uow, row["attachment_id"], organisation, party_id=party_id, mandate_id=mandate_id
+    )
     if ended is None:
         raise NotFound()
     uow.audit(
         "attachment.unshared",
         case_id=row["case_id"],
         subject=str(row["attachment_id"]),
-        detail={"with": organisation},
+        detail={"with": organisation, **(mandates.mark(under) or {})},
     )
     return ended

@@ -161,7 +161,7 @@ async def share(
            ON CONFLICT (attachment_id, organisation) DO UPDATE SET basis = excluded.basis,
              party_id = excluded.party_id, told_by = excluded.told_by,
              consented_on = excluded.consented_on, recorded_at = excluded.recorded_at,
-             ended_at = NULL WHERE s.ended_at IS NOT NULL""",
+             ended_at = NULL, ended_mandate_id = NULL WHERE s.ended_at IS NOT NULL""",
         attachment_id,
         organisation,
         basis,
@@ -173,17 +173,24 @@ async def share(
 
 
 async def end_share(
-    uow: UnitOfWork, attachment_id: UUID, organisation: str, *, party_id: UUID | None
+    uow: UnitOfWork,
+    attachment_id: UUID,
+    organisation: str,
+    *,
+    party_id: UUID | None,
+    mandate_id: UUID | None = None,
 ) -> Row | None:
     """End a share (a party only one that rests on its own consent); the first end stands."""
     return await uow.db.fetchrow(
-        """UPDATE attachment_share SET ended_at = coalesce(ended_at, $4)
+        """UPDATE attachment_share SET ended_at = coalesce(ended_at, $4),
+             ended_mandate_id = CASE WHEN ended_at IS NULL THEN $5 ELSE ended_mandate_id END
            WHERE attachment_id = $1 AND organisation = $2 AND ($3::uuid IS NULL OR party_id = $3)
            RETURNING *""",
         attachment_id,
         organisation,
         party_id,
         uow.now,
+        mandate_id,
     )
 
 

@@ -92,3 +92,4 @@ class ShareView(BaseModel):
     consented_on: date | None
     recorded_at: Instant
     ended_at: Instant | None
+    ended_mandate_id: UUID | None = Field(description="The mandate it was ended under")

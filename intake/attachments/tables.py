@@ -79,6 +79,7 @@ sa.Table(
     sa.Column("consented_on", sa.Date),
     instant("recorded_at", default_now=True),
     instant("ended_at", nullable=True),
+    sa.Column("ended_mandate_id", UUID, comment="the mandate it was ended under"),
     sa.CheckConstraint("(basis = 'consent') = (party_id IS NOT NULL)", name="basis"),
     comment="A receiver beyond those by role: by separate consent, or on a legal basis",
 )

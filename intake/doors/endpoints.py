@@ -7,6 +7,7 @@ from fastapi import APIRouter
 
 from intake import repository as referrals
 from intake.doors import handlers, mandates, repository
+from intake.doors.mandates import NOTHING_UNMARKED, UnderMandate, own
 from intake.doors.schemas import (
     CounterBody,
     CounterCounts,
@@ -15,7 +16,6 @@ from intake.doors.schemas import (
     MandateView,
     SupplementBody,
     SupplementView,
-    UnderMandate,
 )
 from intake.gates.schemas import refused_response
 from intake.handlers import submitted
@@ -41,7 +41,7 @@ from services.paging import Items
 from services.problem import problems
 from services.unit_of_work import UnitOfWork
 
-router = APIRouter()
+router = APIRouter(dependencies=[NOTHING_UNMARKED])
 _WRITES = (IdempotencyInProgress, IdempotencyKeyReused, TooLarge, UnsupportedMediaType)
 Sender = Annotated[Caller, requires("referral:write")]
 BOTH = ("source", "handler")
@@ -174,6 +174,7 @@ def _supplement(row: Any, uow: UnitOfWork, purpose: Purpose | None) -> dict[str,
     status_code=201,
     response_model=MandateView,
     responses=problems(*_WRITES),
+    dependencies=[own("pass_on")],
     summary="Record who files for a party",
 )
 async def give_mandate(
@@ -199,6 +200,7 @@ async def give_mandate(
     "/v1/mandates/{mandate_id}/revocations",
     response_model=MandateView,
     responses=problems(),
+    dependencies=[own("end_mandate")],
     summary="End a mandate, for the party that says so",
 )
 async def revoke_mandate(

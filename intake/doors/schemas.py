@@ -1,10 +1,9 @@
 """What a desk's doors take and show."""
 
 from datetime import date
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 from uuid import UUID
 
-from fastapi import Header
 from pydantic import AwareDatetime, BaseModel, Field
 
 from intake.schemas import Body, Instant, SubmittedView
@@ -13,14 +12,6 @@ _LINE = r"^[^\u0000-\u001f\u007f-\u009f\u202a-\u202e\u2066-\u2069]*$"
 _TEXT = r"^[^\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f-\u009f\u202a-\u202e\u2066-\u2069]*$"
 _CODE = r"^[0-9]{6}-[A-Z]{2}-[0-9]{4}$"
 _STAFF = r"^[A-Za-z0-9-]{1,64}$"
-
-UnderMandate = Annotated[
-    UUID | None,
-    Header(
-        alias="Mandate-Id",
-        description="The mandate (代办) of a party that this act is done under; checked and marked",
-    ),
-]
 
 
 class SomebodyBody(Body):

@@ -5,6 +5,7 @@ from uuid import UUID
 
 from fastapi import APIRouter, Query
 
+from intake.doors.mandates import NOTHING_UNMARKED
 from intake.duplicates import handlers, repository, schemas
 from intake.duplicates.rules import RULES, words
 from services.access import AgencyScope
@@ -21,7 +22,7 @@ from services.http import Unit, requires
 from services.idempotency import Once
 from services.problem import problems
 
-router = APIRouter()
+router = APIRouter(dependencies=[NOTHING_UNMARKED])
 _WRITES = (IdempotencyInProgress, IdempotencyKeyReused, TooLarge, UnsupportedMediaType)
 
 

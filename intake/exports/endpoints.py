@@ -13,6 +13,7 @@ from intake.attachments import sealed_files
 from intake.attachments.endpoints import file_response
 from intake.attachments.handlers import Giver
 from intake.attachments.model import site
+from intake.doors.mandates import NOTHING_UNMARKED
 from intake.exports import repository, schemas
 from intake.exports.collecting import require_copy
 from intake.exports.making import MAKE, TABLE
@@ -33,7 +34,7 @@ from services.ids import new_id
 from services.problem import problems
 from services.unit_of_work import UnitOfWork
 
-router = APIRouter()
+router = APIRouter(dependencies=[NOTHING_UNMARKED])
 KEPT_HOURS = 24
 _TYPES = {"pdf": ("application/pdf", "pdf"), "bundle": ("application/zip", "zip")}
 

@@ -6,6 +6,7 @@ from uuid import UUID
 from fastapi import APIRouter, Depends, Query
 
 from intake import receipt
+from intake.doors.mandates import NOTHING_UNMARKED
 from intake.endpoints import referral_document
 from intake.gates import handlers, model, repository
 from intake.gates.schemas import (
@@ -39,7 +40,7 @@ from services.paging import Items, Paging
 from services.problem import problems
 from services.unit_of_work import UnitOfWork
 
-router = APIRouter()
+router = APIRouter(dependencies=[NOTHING_UNMARKED])
 _BODY = (TooLarge, UnsupportedMediaType)
 
 

@@ -11,6 +11,7 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.responses import StreamingResponse
 
 from intake.adapters.layout import Layout
+from intake.doors.mandates import NOTHING_UNMARKED
 from intake.handlers import parsed
 from intake.imports import handlers, repository, schemas
 from intake.imports.model import ANY_FORMAT, MEDIA_TYPES
@@ -36,7 +37,7 @@ from services.paging import Items, Paging
 from services.problem import problems
 from services.unit_of_work import Actor, UnitOfWork
 
-router = APIRouter()
+router = APIRouter(dependencies=[NOTHING_UNMARKED])
 SILENT_SECONDS: Final = 60
 _ANY_FILE: Final = {
     "requestBody": {

@@ -6,6 +6,7 @@ from uuid import UUID
 from fastapi import APIRouter
 from pydantic import BaseModel, Field
 
+from intake.doors.mandates import NOTHING_UNMARKED
 from intake.doors.schemas import ScanBody
 from intake.handlers import submit_referral
 from intake.incidents import repository
@@ -28,7 +29,7 @@ from services.idempotency import Once
 from services.problem import body as problem_body
 from services.problem import problems
 
-router = APIRouter()
+router = APIRouter(dependencies=[NOTHING_UNMARKED])
 _WRITES = (IdempotencyInProgress, IdempotencyKeyReused, TooLarge, UnsupportedMediaType)
 
 

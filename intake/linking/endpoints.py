@@ -5,6 +5,7 @@ from uuid import UUID
 
 from fastapi import APIRouter
 
+from intake.doors.mandates import NOTHING_UNMARKED
 from intake.linking import handlers, repository
 from intake.linking.model import SEES
 from intake.linking.schemas import LinkBody, LinkView
@@ -17,7 +18,7 @@ from services.idempotency import Once
 from services.paging import Items
 from services.problem import problems
 
-router = APIRouter()
+router = APIRouter(dependencies=[NOTHING_UNMARKED])
 
 
 @router.post(

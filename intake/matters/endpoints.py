@@ -7,6 +7,7 @@ from uuid import UUID
 from fastapi import APIRouter, Query, Request, Response
 
 from intake import receipt
+from intake.doors.mandates import NOTHING_UNMARKED
 from intake.gates.handlers import named
 from intake.gates.schemas import refused_response
 from intake.handlers import fault
@@ -56,7 +57,7 @@ from services.paging import Items, Paging
 from services.problem import problems
 from services.unit_of_work import UnitOfWork
 
-router = APIRouter()
+router = APIRouter(dependencies=[NOTHING_UNMARKED])
 _WRITES = (IdempotencyInProgress, IdempotencyKeyReused, TooLarge, UnsupportedMediaType)
 _MOVES = (Conflict, Gone, VersionMismatch, VersionRequired, *_WRITES)
 Reading = Annotated[Caller, requires("matter:read")]

@@ -5,6 +5,7 @@ from uuid import UUID
 
 from fastapi import APIRouter
 
+from intake.doors.mandates import NOTHING_UNMARKED
 from intake.handlers import fault
 from intake.notices import model, repository
 from intake.notices.schemas import NoticeView, PassedOn, ProofBody
@@ -15,7 +16,7 @@ from services.http import Reader, Unit, requires
 from services.paging import Items, Paging
 from services.problem import problems
 
-router = APIRouter()
+router = APIRouter(dependencies=[NOTHING_UNMARKED])
 
 
 @router.get(

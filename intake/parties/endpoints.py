@@ -7,6 +7,7 @@ from fastapi import APIRouter, Query
 
 from intake import identity
 from intake import repository as cases
+from intake.doors.mandates import NOTHING_UNMARKED, UnderMandate, by_the_party_itself, own
 from intake.keys import keys_of
 from intake.messages import fault, message
 from intake.parties import handlers, objecting, repository, rules, schemas
@@ -24,7 +25,7 @@ from services.idempotency import Once
 from services.problem import problems
 from services.unit_of_work import UnitOfWork
 
-router = APIRouter()
+router = APIRouter(dependencies=[NOTHING_UNMARKED])
 _ROLES = ("source", "handler")
 
 
@@ -33,6 +34,7 @@ _ROLES = ("source", "handler")
     status_code=201,
     response_model=schemas.RepresentationView,
     responses=problems(*WRITES),
+    dependencies=[own("represent")],
     summary="Record who acts for a party, on what authority",
 )
 async def appoint(
@@ -158,7 +160,7 @@ async def list_representations(
     "/v1/representations/{representation_id}/revocations",
     status_code=201,
     response_model=schemas.RepresentationView,
-    responses=problems(*BODY),
+    responses=problems(Conflict, *BODY),
     summary="A representative acts no more",
 )
 async def revoke(
@@ -166,11 +168,19 @@ async def revoke(
     body: schemas.RevocationBody,
     caller: Annotated[Caller, requires("party:write")],
     uow: Unit,
+    mandate_id: UnderMandate = None,
 ) -> Any:
-    """Takes effect at once; needs neither If-Match nor Idempotency-Key; a repeat answers alike."""
+    """Takes effect at once; needs neither If-Match nor Idempotency-Key; a repeat answers alike.
+
+    Under a mandate only what the party itself gave, and could take back by one call.
+    """
     row = await _one(uow, representation_id)
     await AgencyScope(caller).require(uow, row["case_id"], roles=_ROLES)
-    await handlers.revoke(uow, row, by="organisation", revoked_at=body.revoked_at)
+    if row["authority"] == "statutory":
+        by_the_party_itself(mandate_id, "dismiss_guardian")
+    await handlers.revoke(
+        uow, row, by="organisation", revoked_at=body.revoked_at, mandate_id=mandate_id
+    )
     return _view(await _one(uow, representation_id), uow)
 
 
@@ -187,6 +197,7 @@ async def object_(
     caller: Annotated[Caller, requires("party:write")],
     uow: Unit,
     once: Once,
+    mandate_id: UnderMandate = None,
 ) -> Any:
     """It speaks for itself here, or goes on in a case of its own with the first asking's date."""
     await AgencyScope(caller).require(uow, case_id, roles=("source",))
@@ -197,6 +208,7 @@ async def object_(
         own_case=body.own_case,
         objected_at=body.objected_at,
         replayed=once.replayed,
+        mandate_id=mandate_id,
     )
     if not once.replayed:
         await once.store(201, location=f"/v1/cases/{case_id}", resource_id=str(done["party_id"]))

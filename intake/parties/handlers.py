@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
+from intake.doors import mandates
 from intake.keys import Keys
 from intake.messages import fault
 from intake.model import PartyFacts, Referral
@@ -170,10 +171,18 @@ async def appoint(
     return id_
 
 
-async def revoke(uow: UnitOfWork, row: Any, *, by: str, revoked_at: datetime | None) -> None:
+async def revoke(
+    uow: UnitOfWork,
+    row: Any,
+    *,
+    by: str,
+    revoked_at: datetime | None,
+    mandate_id: UUID | None = None,
+) -> None:
     """The representative acts no more, from now; a repeat changes nothing.
 
-    Emits ``PartyChanged``, so that whoever holds the party sheet has it fetched anew.
+    Emits ``PartyChanged``, so that whoever holds the party sheet has it fetched anew. Raises
+    ``Invalid`` for an instant that lies ahead, and what ``mandates.in_force`` raises.
     """
     await uow.lock_case(row["case_id"])
     fresh = await repository.one(uow, row["representation_id"])
@@ -182,11 +191,14 @@ async def revoke(uow: UnitOfWork, row: Any, *, by: str, revoked_at: datetime | N
     at = revoked_at or uow.now
     if at > uow.now:
         raise Invalid(errors=[fault("/revoked_at", "in_future")])
-    await repository.revoke(uow, [row["representation_id"]], at, by)
-    _tell(uow, row, "representation.revoked")
+    under = None
+    if mandate_id is not None:
+        under = await mandates.in_force(uow, row["case_id"], mandate_id, party_id=row["party_id"])
+    await repository.revoke(uow, [row["representation_id"]], at, by, mandate_id)
+    _tell(uow, row, "representation.revoked", mandates.mark(under))
 
 
-def _tell(uow: UnitOfWork, row: Any, action: str) -> None:
+def _tell(uow: UnitOfWork, row: Any, action: str, mark: dict[str, Any] | None = None) -> None:
     uow.emit(
         PartyChanged(
             case_id=row["case_id"],
@@ -199,7 +211,7 @@ def _tell(uow: UnitOfWork, row: Any, action: str) -> None:
         action,
         case_id=row["case_id"],
         subject=str(row["representation_id"]),
-        detail={"parties": [str(row["party_id"])]},
+        detail=mark or {"parties": [str(row["party_id"])]},
     )
 
 

@@ -5,6 +5,7 @@ from typing import Any
 from uuid import UUID
 
 from intake import repository as cases
+from intake.doors import mandates
 from intake.handlers import leave_case, submit_referral
 from intake.keys import keys_of
 from intake.messages import fault
@@ -36,12 +37,13 @@ async def object_(
     own_case: bool,
     objected_at: datetime | None,
     replayed: bool,
+    mandate_id: UUID | None = None,
 ) -> dict[str, Any]:
     """End the mandate that a party gave; with ``own_case`` register its case and let it leave this.
 
     The own case keeps the source's number with the party's ref behind it and the day of the first
     asking (LIM-1). Emits ``PartyChanged``, ``PartyLeft`` and what registering emits. Raises
-    ``Invalid``, ``CaseClosedProblem``.
+    ``Invalid``, ``CaseClosedProblem``, and what ``mandates.in_force`` raises.
     """
     stream = await uow.lock_case(case_id)
     party = party_of(await cases.parties(uow, case_id), None, ref)
@@ -52,14 +54,18 @@ async def object_(
             raise CaseClosedProblem()
         if at > uow.now:
             raise Invalid(errors=[fault("/objected_at", "in_future")])
-        mandates = [
+        standing = [
             row
             for row in await repository.acting(uow, [party_id])
             if row["representative_party_id"] is not None
         ]
-        if not mandates and not own_case:
+        if not standing and not own_case:
             raise Invalid(errors=[fault("/party_ref", "not_represented")])
-        await repository.revoke(uow, [row["representation_id"] for row in mandates], at, "party")
+        under = None
+        if mandate_id is not None:
+            under = await mandates.in_force(uow, case_id, mandate_id, party_id=party_id)
+        ended = [row["representation_id"] for row in standing]
+        await repository.revoke(uow, ended, at, "party", mandate_id)
         uow.emit(
             PartyChanged(
                 case_id=case_id,
@@ -68,9 +74,14 @@ async def object_(
                 changed_at=uow.now,
             )
         )
-        uow.audit("party.objected", case_id=case_id, subject=str(party_id))
+        uow.audit(
+            "party.objected",
+            case_id=case_id,
+            subject=str(party_id),
+            detail=mandates.mark(under),
+        )
         if own_case:
-            await _own_case(uow, case_id, party, at)
+            await _own_case(uow, case_id, party, at, mandate_id)
     own_id = await repository.own_case_of(uow, party_id)
     own = await cases.case(uow, own_id) if own_id else None
     return {
@@ -79,10 +90,13 @@ async def object_(
         "objected_at": at,
         "own_case_id": own_id,
         "own_case_number": own["case_number"] if own else None,
+        "mandate_id": mandate_id,
     }
 
 
-async def _own_case(uow: UnitOfWork, case_id: UUID, party: Any, at: datetime) -> None:
+async def _own_case(
+    uow: UnitOfWork, case_id: UUID, party: Any, at: datetime, mandate_id: UUID | None
+) -> None:
     row = await cases.referral_of_case(uow, case_id)
     caller = uow.caller
     if row is None or caller is None:
@@ -95,7 +109,7 @@ async def _own_case(uow: UnitOfWork, case_id: UUID, party: Any, at: datetime) ->
         connection=caller.connection,
         consent_later=True,  # delegated before, as the group it was in
     )
-    await repository.split(uow, party["party_id"], case_id, done.case_id)
+    await repository.split(uow, party["party_id"], case_id, done.case_id, mandate_id)
     await leave_case(
         case_id,
         uow,
@@ -103,6 +117,7 @@ async def _own_case(uow: UnitOfWork, case_id: UUID, party: Any, at: datetime) ->
         left_at=at,
         told_by="organisation",
         way="objection",
+        mandate_id=mandate_id,
     )
 
 

@@ -76,31 +76,40 @@ async def behind_receipt(uow: UnitOfWork, receipt_id: UUID) -> Row | None:
 
 
 async def revoke(
-    uow: UnitOfWork, representation_ids: list[UUID], revoked_at: datetime, revoked_by: str
+    uow: UnitOfWork,
+    representation_ids: list[UUID],
+    revoked_at: datetime,
+    revoked_by: str,
+    mandate_id: UUID | None = None,
 ) -> None:
     """They act no more, and their receipts open nothing; what was revoked before stays as it is."""
     await uow.db.execute(
         """WITH secrets AS (
              UPDATE representative_receipt SET revoked_at = $4, revoked_by = $3
              WHERE representation_id = ANY($1::uuid[]) AND revoked_at IS NULL)
-           UPDATE representation SET revoked_at = $2, revoked_by = $3, revoked_recorded_at = $4
+           UPDATE representation SET revoked_at = $2, revoked_by = $3, revoked_recorded_at = $4,
+             revoked_mandate_id = $5
            WHERE representation_id = ANY($1::uuid[]) AND revoked_at IS NULL""",
         representation_ids,
         revoked_at,
         revoked_by,
         uow.now,
+        mandate_id,
     )
 
 
-async def split(uow: UnitOfWork, party_id: UUID, case_id: UUID, own_case_id: UUID) -> None:
+async def split(
+    uow: UnitOfWork, party_id: UUID, case_id: UUID, own_case_id: UUID, mandate_id: UUID | None
+) -> None:
     """The party goes on in a case of its own."""
     await uow.db.execute(
-        """INSERT INTO split_case (party_id, case_id, own_case_id, recorded_at)
-           VALUES ($1, $2, $3, $4)""",
+        """INSERT INTO split_case (party_id, case_id, own_case_id, recorded_at, mandate_id)
+           VALUES ($1, $2, $3, $4, $5)""",
         party_id,
         case_id,
         own_case_id,
         uow.now,
+        mandate_id,
     )
 
 

@@ -102,6 +102,7 @@ class RepresentationView(BaseModel):
     valid_until: Instant | None
     revoked_at: Instant | None
     revoked_by: str | None
+    revoked_mandate_id: UUID | None = Field(description="The mandate it was ended under")
     occurred_at: Instant
     recorded_at: Instant
     acts: dict[str, Permitted]
@@ -131,3 +132,4 @@ class ObjectionView(BaseModel):
     objected_at: Instant
     own_case_id: UUID | None
     own_case_number: str | None
+    mandate_id: UUID | None = Field(description="The mandate it was said under")

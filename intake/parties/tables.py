@@ -28,6 +28,7 @@ representation = sa.Table(
     instant("revoked_at", nullable=True),
     sa.Column("revoked_by", sa.Text),
     instant("revoked_recorded_at", nullable=True),
+    sa.Column("revoked_mandate_id", UUID, comment="the mandate it was ended under"),
     sa.Column("kek_id", sa.Text),
     sa.Column("wrapped_key", BYTEA),
     sa.Column("person", BYTEA, comment="sealed: name, document and phone; null when a party acts"),
@@ -66,6 +67,7 @@ sa.Table(
     sa.Column("case_id", UUID, sa.ForeignKey("case_file.case_id"), nullable=False, index=True),
     sa.Column("own_case_id", UUID, sa.ForeignKey("case_file.case_id"), nullable=False, unique=True),
     instant("recorded_at", default_now=True),
+    sa.Column("mandate_id", UUID, comment="the mandate it was asked under"),
     comment="A party that did not want to be spoken for went on in a case of its own",
 )
 

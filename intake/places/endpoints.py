@@ -6,6 +6,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter
 from pydantic import BaseModel, Field
 
+from intake.doors.mandates import NOTHING_UNMARKED
 from intake.places.handlers import suggested
 from intake.schemas import Body
 from services.auth import Caller
@@ -14,7 +15,7 @@ from services.errors import TooLarge, UnsupportedMediaType
 from services.http import Reader, requires
 from services.problem import problems
 
-router = APIRouter()
+router = APIRouter(dependencies=[NOTHING_UNMARKED])
 
 
 class AddressBody(Body):

@@ -6,6 +6,7 @@ from uuid import UUID
 from fastapi import APIRouter, Request
 
 from intake import repository as cases
+from intake.doors.mandates import NOTHING_UNMARKED, UnderMandate, own
 from intake.parties.handlers import as_party
 from intake.parties.objecting import party_of
 from intake.problems import BODY, WRITES
@@ -19,7 +20,7 @@ from services.http import Unit, requires, runtime_of, within_public_rate
 from services.idempotency import Once
 from services.problem import problems
 
-router = APIRouter()
+router = APIRouter(dependencies=[NOTHING_UNMARKED])
 _ROLES = ("source", "handler")
 
 
@@ -50,6 +51,7 @@ async def read_public_case(number: str, request: Request) -> Any:
     status_code=201,
     response_model=PublicationConsent,
     responses=problems(Gone, *WRITES),
+    dependencies=[own("publish")],
     summary="Record that a party lets coarse facts of its case be shown",
 )
 async def record_consent(
@@ -83,11 +85,15 @@ async def record_withdrawal(
     body: PublicationBody,
     caller: Annotated[Caller, requires("case:leave")],
     uow: Unit,
+    mandate_id: UnderMandate = None,
 ) -> Any:
-    """Never refused; a repeat answers the first, so it needs no Idempotency-Key."""
+    """Never refused; a repeat answers the first, so it needs no Idempotency-Key.
+
+    Under a mandate that does not hold it is 422: then only the party itself, or a desk without it.
+    """
     await AgencyScope(caller).require(uow, case_id, roles=_ROLES)
     party = party_of(await cases.parties(uow, case_id), body.party_id, body.party_ref)
-    return await handlers.withdraw(uow, case_id, party["party_id"], caller.organisation)
+    return await handlers.withdraw(uow, case_id, party["party_id"], caller.organisation, mandate_id)
 
 
 @router.post(

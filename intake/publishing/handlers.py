@@ -5,6 +5,7 @@ from uuid import UUID
 
 from intake import case_number
 from intake import repository as cases
+from intake.doors import mandates
 from intake.keys import keys_of
 from intake.messages import fault
 from intake.parties.rules import age
@@ -48,24 +49,32 @@ async def _minor(uow: UnitOfWork, case_id: UUID, party_id: UUID) -> bool:
     return born is not None and is_minor(age(born, uow.now.astimezone(SHANGHAI).date()))
 
 
-async def withdraw(uow: UnitOfWork, case_id: UUID, party_id: UUID, told_by: str) -> Any:
+async def withdraw(
+    uow: UnitOfWork, case_id: UUID, party_id: UUID, told_by: str, mandate_id: UUID | None = None
+) -> Any:
     """Take the consent back, from now (个人信息保护法 15). Never refused; a repeat answers the
-    first. Raises ``NotFound`` for a party that never consented."""
+    first. Raises ``NotFound`` for a party that never consented, ``Invalid`` for a mandate that is
+    not this party's or not in force."""
     await uow.lock_case(case_id)
-    for row in await repository.withdraw(uow, [party_id], told_by):
-        _note(uow, "publication.withdrawn", row)
+    standing, under = await repository.last(uow, party_id), None
+    if mandate_id is not None and standing is not None and standing["withdrawn_at"] is None:
+        under = await mandates.in_force(
+            uow, case_id, mandate_id, party_id=party_id, conflicts=False
+        )
+    for row in await repository.withdraw(uow, [party_id], told_by, mandate_id):
+        _note(uow, "publication.withdrawn", row, mandates.mark(under))
     row = await repository.last(uow, party_id)
     if row is None:
         raise NotFound()
     return dict(row)
 
 
-def _note(uow: UnitOfWork, action: str, row: Any) -> None:
+def _note(uow: UnitOfWork, action: str, row: Any, mark: dict[str, Any] | None = None) -> None:
     uow.audit(
         action,
         case_id=row["case_id"],
         subject=str(row["consent_id"]),
-        detail={"parties": [str(row["party_id"])]},
+        detail=mark or {"parties": [str(row["party_id"])]},
     )
 
 

@@ -45,14 +45,18 @@ async def one(uow: UnitOfWork, consent_id: UUID) -> Row | None:
     )
 
 
-async def withdraw(uow: UnitOfWork, party_ids: list[UUID], told_by: str) -> list[Row]:
+async def withdraw(
+    uow: UnitOfWork, party_ids: list[UUID], told_by: str, mandate_id: UUID | None = None
+) -> list[Row]:
     """Take standing consents back, from now; answers those that stood."""
     rows: list[Row] = await uow.db.fetch(
-        """UPDATE publication_consent SET withdrawn_at = $2, withdrawn_told_by = $3
+        """UPDATE publication_consent SET withdrawn_at = $2, withdrawn_told_by = $3,
+             withdrawn_mandate_id = $4
            WHERE party_id = ANY($1) AND withdrawn_at IS NULL RETURNING *""",
         party_ids,
         uow.now,
         told_by,
+        mandate_id,
     )
     return rows
 

@@ -23,6 +23,7 @@ class PublicationConsent(BaseModel):
     told_by: str = Field(description="`party`, or the desk that was told")
     occurred_at: Instant
     withdrawn_at: Instant | None
+    withdrawn_mandate_id: UUID | None = Field(description="The mandate it was taken back under")
 
 
 class Coded(BaseModel):

@@ -18,6 +18,7 @@ consent: Final = sa.Table(
     sa.Column("acted_by", sa.Text),
     instant("withdrawn_at", nullable=True),
     sa.Column("withdrawn_told_by", sa.Text),
+    sa.Column("withdrawn_mandate_id", UUID, comment="the mandate it was taken back under"),
     instant("occurred_at"),
     instant("recorded_at", default_now=True),
     sa.CheckConstraint(

@@ -6,6 +6,7 @@ from uuid import UUID
 from fastapi import APIRouter, Query, Request, Response
 from pydantic import AwareDatetime
 
+from intake.doors.mandates import NOTHING_UNMARKED
 from intake.imports.endpoints import media_type, pieces
 from intake.imports.model import MEDIA_TYPES
 from intake.reconciliation import handlers, repository, schemas
@@ -17,7 +18,7 @@ from services.paging import Items, Paging
 from services.problem import problems
 from services.unit_of_work import Actor, UnitOfWork
 
-router = APIRouter()
+router = APIRouter(dependencies=[NOTHING_UNMARKED])
 _LISTS: Final = ("csv", "ndjson")
 
 

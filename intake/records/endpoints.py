@@ -5,6 +5,7 @@ from uuid import UUID
 
 from fastapi import APIRouter, Query, Request
 
+from intake.doors.mandates import NOTHING_UNMARKED
 from intake.matters.receipts import opened_record
 from intake.organs import agency
 from intake.problems import BODY, WRITES
@@ -17,7 +18,7 @@ from services.paging import Items, Paging
 from services.problem import problems
 from services.unit_of_work import Actor, UnitOfWork
 
-router = APIRouter()
+router = APIRouter(dependencies=[NOTHING_UNMARKED])
 Reading = Annotated[Caller, requires("matter:read")]
 Writing = Annotated[Caller, requires("matter:write")]
 

@@ -6,6 +6,7 @@ from uuid import UUID
 from fastapi import APIRouter, Query
 
 from intake import repository as cases
+from intake.doors.mandates import NOTHING_UNMARKED, own
 from intake.keys import keys_of
 from intake.parties.handlers import as_party
 from intake.parties.objecting import party_of
@@ -21,7 +22,7 @@ from services.idempotency import Once
 from services.problem import problems
 from services.unit_of_work import UnitOfWork
 
-router = APIRouter()
+router = APIRouter(dependencies=[NOTHING_UNMARKED])
 _ROLES = ("source", "handler")
 
 
@@ -173,6 +174,7 @@ async def withdraw_own(consent_id: UUID, party: Oneself, uow: Unit) -> Any:
     status_code=201,
     response_model=schemas.SharingConsent,
     responses=problems(*WRITES),
+    dependencies=[own("share")],
     summary="Record that a party lets another agency use its papers",
 )
 async def share_at_desk(

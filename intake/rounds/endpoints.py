@@ -7,6 +7,7 @@ from uuid import UUID
 from fastapi import APIRouter
 from pydantic import BaseModel, Field
 
+from intake.doors.mandates import NOTHING_UNMARKED
 from intake.handlers import fault
 from intake.rounds import model, repository
 from intake.schemas import Body, Instant
@@ -27,7 +28,7 @@ from services.paging import Items, Paging
 from services.problem import problems
 from services.unit_of_work import UnitOfWork
 
-router = APIRouter()
+router = APIRouter(dependencies=[NOTHING_UNMARKED])
 _WRITES = (IdempotencyInProgress, IdempotencyKeyReused, TooLarge, UnsupportedMediaType)
 
 

@@ -7,6 +7,7 @@ from fastapi import APIRouter, Query
 
 from intake import repository as cases
 from intake import views
+from intake.doors.mandates import NOTHING_UNMARKED, own
 from intake.keys import keys_of
 from intake.parties.handlers import as_party
 from intake.parties.objecting import party_of
@@ -22,7 +23,7 @@ from services.idempotency import Once
 from services.problem import problems
 from services.unit_of_work import UnitOfWork
 
-router = APIRouter()
+router = APIRouter(dependencies=[NOTHING_UNMARKED])
 _ROLES = ("source", "handler")
 _SHOWN = ("name", "phone", "address", "role", "ref", "representatives", "safe_only", "safe_note")
 
@@ -54,6 +55,7 @@ async def read_forms(caller: Annotated[Caller, requires("case:read")]) -> Any:
     status_code=201,
     response_model=schemas.ScreeningView,
     responses=problems(CaseClosedProblem, *WRITES),
+    dependencies=[own("screen")],
     summary="Record a party's private answers about its safety",
 )
 async def screen(

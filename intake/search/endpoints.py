@@ -4,6 +4,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter
 
+from intake.doors.mandates import NOTHING_UNMARKED
 from intake.duplicates.handlers import hasher_of
 from intake.search import handlers, schemas
 from intake.search.repository import Found
@@ -14,7 +15,7 @@ from services.http import Unit, requires
 from services.paging import Page, Paging
 from services.problem import problems
 
-router = APIRouter()
+router = APIRouter(dependencies=[NOTHING_UNMARKED])
 
 
 @router.post(

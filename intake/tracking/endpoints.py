@@ -7,6 +7,7 @@ from uuid import UUID
 from fastapi import APIRouter, BackgroundTasks, Query, Response
 
 from intake import repository
+from intake.doors.mandates import NOTHING_UNMARKED, UnderMandate, own
 from intake.handlers import fault
 from intake.keys import keys_of
 from intake.notices import repository as notices
@@ -18,6 +19,7 @@ from intake.tracking.follower import Follower, Oneself
 from services.access import AgencyScope
 from services.auth import Caller, PartyCaller
 from services.errors import (
+    Conflict,
     IdempotencyInProgress,
     IdempotencyKeyReused,
     Invalid,
@@ -30,7 +32,7 @@ from services.idempotency import Once
 from services.problem import problems
 from services.unit_of_work import UnitOfWork
 
-router = APIRouter()
+router = APIRouter(dependencies=[NOTHING_UNMARKED])
 _WRITES = (IdempotencyInProgress, IdempotencyKeyReused, TooLarge, UnsupportedMediaType)
 _PDF: dict[int | str, dict[str, Any]] = {
     200: {
@@ -118,6 +120,7 @@ async def read_party_case(party: Follower, uow: Reader, after: BackgroundTasks) 
     status_code=201,
     response_model=ReceiptView,
     responses=problems(*_WRITES),
+    dependencies=[own("secret")],
     summary="Replace a lost receipt",
 )
 async def replace_receipt(
@@ -139,6 +142,7 @@ async def replace_receipt(
     status_code=201,
     response_model=ReceiptView,
     responses=problems(*_WRITES),
+    dependencies=[own("secret")],
     summary="Replace a lost receipt at the desk that has the case",
 )
 async def replace_receipt_at_desk(
@@ -171,7 +175,7 @@ async def _replaced(
 @router.post(
     "/v1/cases/{case_id}/receipt-unlocks",
     response_model=schemas.Unlocked,
-    responses=problems(TooLarge, UnsupportedMediaType),
+    responses=problems(Conflict, TooLarge, UnsupportedMediaType),
     summary="Open a receipt that wrong tries have locked",
 )
 async def unlock(
@@ -179,11 +183,15 @@ async def unlock(
     body: schemas.DeskReceipt,
     caller: Annotated[Caller, requires("case:write")],
     uow: Unit,
+    mandate_id: UnderMandate = None,
 ) -> Any:
-    """For a party that stands at the desk and showed who it is. A repeat finds nothing locked."""
+    """For a party that stands at the desk and showed who it is. A repeat finds nothing locked.
+
+    Whoever files for it may have it opened: the secret stays with the party.
+    """
     await AgencyScope(caller).require(uow, case_id, roles=("source", "handler"))
     row = _known(await tracking.party_of(uow, case_id, body.party_id), "/party_id")
-    count = await handlers.unlock(uow, row, document_seen=body.document_seen)
+    count = await handlers.unlock(uow, row, document_seen=body.document_seen, mandate_id=mandate_id)
     return {"case_id": case_id, "unlocked": count}
 
 
@@ -195,6 +203,7 @@ async def unlock(
     status_code=201,
     response_model=schemas.RepresentativeReceipt,
     responses=problems(*_WRITES),
+    dependencies=[own("represent")],
     summary="Give a representative a receipt of its own",
 )
 async def give_at_desk(
@@ -217,7 +226,7 @@ async def give_at_desk(
 @router.post(
     "/v1/cases/{case_id}/representative-receipts/{receipt_id}/revocations",
     response_model=schemas.RepresentativeView,
-    responses=problems(),
+    responses=problems(Conflict),
     summary="End a representative's receipt for a party at the desk",
 )
 async def revoke_at_desk(
@@ -225,11 +234,17 @@ async def revoke_at_desk(
     receipt_id: UUID,
     caller: Annotated[Caller, requires("case:write")],
     uow: Unit,
+    mandate_id: UnderMandate = None,
 ) -> Any:
     """At once, with every token had by it; a repeat answers the first result."""
     await AgencyScope(caller).require(uow, case_id, roles=("source", "handler"))
     return await handlers.revoke_representative(
-        uow, receipt_id, case_id=case_id, party_id=None, revoked_by=caller.organisation
+        uow,
+        receipt_id,
+        case_id=case_id,
+        party_id=None,
+        revoked_by=caller.organisation,
+        mandate_id=mandate_id,
     )
 
 

@@ -4,6 +4,7 @@ from typing import Any
 from uuid import UUID
 
 from intake import receipt, repository
+from intake.doors import mandates
 from intake.keys import Keys, keys_of
 from intake.messages import fault
 from intake.notices import repository as notices
@@ -97,14 +98,30 @@ async def replace(
     }
 
 
-async def unlock(uow: UnitOfWork, row: Any, *, document_seen: DocumentSeen) -> int:
-    """Open the locks on a case's number for a party that stands at the desk; in the audit."""
+async def unlock(
+    uow: UnitOfWork,
+    row: Any,
+    *,
+    document_seen: DocumentSeen,
+    mandate_id: UUID | None = None,
+) -> int:
+    """Open the locks on a case's number for a party that stands at the desk; in the audit.
+
+    Raises what ``mandates.in_force`` raises.
+    """
+    under = None
+    if mandate_id is not None:
+        under = await mandates.in_force(uow, row["case_id"], mandate_id, party_id=row["party_id"])
     count = await tracking.unlock(uow, number_mark(keys_of(uow.runtime), row["case_number"]))
     uow.audit(
         "receipt.unlocked",
         case_id=row["case_id"],
         subject=str(row["party_id"]),
-        detail={"parties": [str(row["party_id"])], "document_seen": str(document_seen)},
+        detail={
+            "parties": [str(row["party_id"])],
+            "document_seen": str(document_seen),
+            **(mandates.mark(under) or {}),
+        },
     )
     return count
 
@@ -179,11 +196,28 @@ async def _in_force(uow: UnitOfWork, party_id: UUID, representation_id: UUID | N
 
 
 async def revoke_representative(
-    uow: UnitOfWork, receipt_id: UUID, *, case_id: UUID, party_id: UUID | None, revoked_by: str
+    uow: UnitOfWork,
+    receipt_id: UUID,
+    *,
+    case_id: UUID,
+    party_id: UUID | None,
+    revoked_by: str,
+    mandate_id: UUID | None = None,
 ) -> Any:
-    """End a representative's receipt and every token had with it, at once. Raises ``NotFound``."""
+    """End a representative's receipt and every token had with it, at once.
+
+    Raises ``NotFound``, and what ``mandates.in_force`` raises where it still opens something.
+    """
+    seen, under = await tracking.representative(uow, receipt_id), None
+    if mandate_id is not None and seen is not None and seen["revoked_at"] is None:
+        under = await mandates.in_force(uow, case_id, mandate_id, party_id=seen["party_id"])
     row = await tracking.revoke_representative(
-        uow, receipt_id, case_id=case_id, party_id=party_id, revoked_by=revoked_by
+        uow,
+        receipt_id,
+        case_id=case_id,
+        party_id=party_id,
+        revoked_by=revoked_by,
+        mandate_id=mandate_id,
     )
     if row is None:
         raise NotFound()
@@ -191,6 +225,10 @@ async def revoke_representative(
         "representative.revoked",
         case_id=case_id,
         subject=str(receipt_id),
-        detail={"parties": [str(row["party_id"])], "for": revoked_by},
+        detail={
+            "parties": [str(row["party_id"])],
+            "for": revoked_by,
+            **(mandates.mark(under) or {}),
+        },
     )
     return dict(row)

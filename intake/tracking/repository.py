@@ -88,12 +88,19 @@ async def add_representative(
 
 
 async def revoke_representative(
-    uow: UnitOfWork, receipt_id: UUID, *, case_id: UUID, party_id: UUID | None, revoked_by: str
+    uow: UnitOfWork,
+    receipt_id: UUID,
+    *,
+    case_id: UUID,
+    party_id: UUID | None,
+    revoked_by: str,
+    mandate_id: UUID | None = None,
 ) -> Row | None:
     """End a representative's receipt; the first end stands. None: there is no such receipt."""
     return await uow.db.fetchrow(
         """UPDATE representative_receipt SET revoked_at = coalesce(revoked_at, $4),
-             revoked_by = coalesce(revoked_by, $5)
+             revoked_by = coalesce(revoked_by, $5),
+             revoked_mandate_id = CASE WHEN revoked_at IS NULL THEN $6 ELSE revoked_mandate_id END
            WHERE receipt_id = $1 AND case_id = $2 AND ($3::uuid IS NULL OR party_id = $3)
            RETURNING *""",
         receipt_id,
@@ -101,6 +108,7 @@ async def revoke_representative(
         party_id,
         uow.now,
         revoked_by,
+        mandate_id,
     )
 
 

@@ -143,6 +143,7 @@ class RepresentativeView(BaseModel):
     ends_at: Instant | None = None
     issued_by: str = Field(description="The organisation's code, or `party`")
     revoked_at: Instant | None
+    revoked_mandate_id: UUID | None = Field(description="The mandate it was ended under")
 
 
 class Representatives(BaseModel):

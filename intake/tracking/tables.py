@@ -25,6 +25,7 @@ representative = sa.Table(
     instant("ends_at", nullable=True),
     instant("revoked_at", nullable=True),
     sa.Column("revoked_by", sa.Text),
+    sa.Column("revoked_mandate_id", UUID, comment="the mandate it was ended under"),
     sa.CheckConstraint("(revoked_at IS NULL) = (revoked_by IS NULL)", name="revoked"),
     comment="A representative's own receipt: opens what its party may see, until it is revoked",
 )

@@ -5,6 +5,7 @@ from uuid import UUID
 
 from fastapi import APIRouter
 
+from intake.doors.mandates import NOTHING_UNMARKED, UnderMandate
 from intake.messages import fault
 from intake.problems import BODY, WRITES
 from intake.tracking.follower import Oneself
@@ -17,12 +18,16 @@ from services.http import Unit, requires
 from services.idempotency import Once
 from services.problem import problems
 
-router = APIRouter()
+router = APIRouter(dependencies=[NOTHING_UNMARKED])
 
 
 def view(row: Any) -> dict[str, Any]:
     """A withdrawal as it is shown."""
-    return {**dict(row), "withdrawn_at": row["occurred_at"]}
+    return {
+        **dict(row),
+        "withdrawn_at": row["occurred_at"],
+        "mandate_id": row["asked_mandate_id"],
+    }
 
 
 @router.post(
@@ -63,13 +68,19 @@ async def continue_case(
     body: ContinuationBody,
     caller: Annotated[Caller, requires("case:leave")],
     uow: Unit,
+    mandate_id: UnderMandate = None,
 ) -> Any:
     """At a desk of source or handler. Needs no Idempotency-Key: a repeat answers the first time."""
     await AgencyScope(caller).require(uow, case_id, roles=("source", "handler"))
     if body.party_id is None and body.party_ref is None:
         raise Invalid(errors=[fault("/party_id", "required")])
     row = await handlers.go_on(
-        case_id, uow, party_id=body.party_id, ref=body.party_ref, told_by=caller.organisation
+        case_id,
+        uow,
+        party_id=body.party_id,
+        ref=body.party_ref,
+        told_by=caller.organisation,
+        mandate_id=mandate_id,
     )
     return view(row)
 

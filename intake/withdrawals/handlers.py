@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
 from intake import repository as cases
+from intake.doors import mandates
 from intake.handlers import close_case
 from intake.messages import fault
 from intake.notices import repository as notices
@@ -119,12 +120,19 @@ async def _tell(uow: UnitOfWork, withdrawal_id: UUID, case_id: UUID, source: str
 
 
 async def go_on(
-    case_id: UUID, uow: UnitOfWork, *, party_id: UUID | None, ref: str | None, told_by: str
+    case_id: UUID,
+    uow: UnitOfWork,
+    *,
+    party_id: UUID | None,
+    ref: str | None,
+    told_by: str,
+    mandate_id: UUID | None = None,
 ) -> Any:
     """A party asks that the case goes on though its referral was taken back; one party is enough.
 
     A repeat, also by another party, answers the first result. Emits ``WithdrawalSettled``. Raises
-    ``Invalid`` for a stranger, ``Conflict`` when nothing waits for a word or the time has elapsed.
+    ``Invalid`` for a stranger, ``Conflict`` when nothing waits for a word or the time has elapsed;
+    and what ``mandates.in_force`` raises.
     """
     stream = await uow.lock_case(case_id)
     people = await cases.parties(uow, case_id)
@@ -143,7 +151,10 @@ async def go_on(
         raise Conflict("the party has left. 该当事人已经退出。")
     if uow.now >= row["ask_by"]:
         raise Conflict("the time to ask has elapsed. 请求继续的期限已过。")
-    await repository.ask(uow, row["withdrawal_id"], party["party_id"], told_by, uow.actor.acted_by)
+    under = None
+    if mandate_id is not None:
+        under = await mandates.in_force(uow, case_id, mandate_id, party_id=party["party_id"])
+    await repository.ask(uow, row["withdrawal_id"], party["party_id"], told_by, mandate_id)
     await notices.prove_party(
         uow,
         row["withdrawal_id"],
@@ -155,7 +166,7 @@ async def go_on(
         "case.continued",
         case_id=case_id,
         subject=str(row["withdrawal_id"]),
-        detail={"parties": [str(party["party_id"])]},
+        detail=mandates.mark(under) or {"parties": [str(party["party_id"])]},
     )
     return await repository.one(uow, row["withdrawal_id"])
 

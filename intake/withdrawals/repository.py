@@ -82,17 +82,19 @@ async def other_organisations(uow: UnitOfWork, case_id: UUID, source: str) -> li
 
 
 async def ask(
-    uow: UnitOfWork, withdrawal_id: UUID, party_id: UUID, told_by: str, acted_by: str | None
+    uow: UnitOfWork, withdrawal_id: UUID, party_id: UUID, told_by: str, mandate_id: UUID | None
 ) -> None:
     """A party asked that the case goes on: it does."""
     await uow.db.execute(
         """UPDATE withdrawal SET state = 'goes_on', asked_by_party = $2, told_by = $3,
-             told_acted_by = $4, asked_at = $5, settled_at = $5 WHERE withdrawal_id = $1""",
+             told_acted_by = $4, asked_at = $5, settled_at = $5, asked_mandate_id = $6
+           WHERE withdrawal_id = $1""",
         withdrawal_id,
         party_id,
         told_by,
-        acted_by,
+        uow.actor.acted_by,
         uow.now,
+        mandate_id,
     )
 
 

@@ -39,4 +39,5 @@ class WithdrawalView(BaseModel):
     withdrawn_at: Instant
     asked_by_party: UUID | None
     told_by: str | None = Field(description="`party`, or the desk that was told")
+    mandate_id: UUID | None = Field(description="The mandate that it was asked under")
     settled_at: Instant | None

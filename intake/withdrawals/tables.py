@@ -24,6 +24,7 @@ withdrawal: Final = sa.Table(
     sa.Column("told_by", sa.Text, comment="party, or the code of the desk that was told"),
     sa.Column("told_acted_by", sa.Text),
     instant("asked_at", nullable=True),
+    sa.Column("asked_mandate_id", UUID, comment="the mandate it was asked under"),
     instant("settled_at", nullable=True),
     instant("occurred_at"),
     instant("recorded_at", default_now=True),

@@ -2050,6 +2050,12 @@ def upgrade() -> None:
         sa.Column("acted_by", sa.Text(), nullable=True),
         sa.Column("withdrawn_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("withdrawn_told_by", sa.Text(), nullable=True),
+        sa.Column(
+            "withdrawn_mandate_id",
+            sa.UUID(),
+            nullable=True,
+            comment="the mandate it was taken back under",
+        ),
         sa.Column("occurred_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column(
             "recorded_at",
@@ -2100,6 +2106,9 @@ def upgrade() -> None:
         sa.Column("revoked_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("revoked_by", sa.Text(), nullable=True),
         sa.Column("revoked_recorded_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column(
+            "revoked_mandate_id", sa.UUID(), nullable=True, comment="the mandate it was ended under"
+        ),
         sa.Column("kek_id", sa.Text(), nullable=True),
         sa.Column("wrapped_key", postgresql.BYTEA(), nullable=True),
         sa.Column(
@@ -2256,6 +2265,7 @@ def upgrade() -> None:
             server_default=sa.text("now()"),
             nullable=False,
         ),
+        sa.Column("mandate_id", sa.UUID(), nullable=True, comment="the mandate it was asked under"),
         sa.ForeignKeyConstraint(
             ["case_id"], ["case_file.case_id"], name=op.f("fk_split_case_case_id")
         ),
@@ -2290,6 +2300,9 @@ def upgrade() -> None:
         ),
         sa.Column("told_acted_by", sa.Text(), nullable=True),
         sa.Column("asked_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column(
+            "asked_mandate_id", sa.UUID(), nullable=True, comment="the mandate it was asked under"
+        ),
         sa.Column("settled_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("occurred_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column(
@@ -2373,6 +2386,9 @@ def upgrade() -> None:
             nullable=False,
         ),
         sa.Column("ended_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column(
+            "ended_mandate_id", sa.UUID(), nullable=True, comment="the mandate it was ended under"
+        ),
         sa.CheckConstraint(
             "(basis = 'consent') = (party_id IS NOT NULL)", name=op.f("ck_attachment_share_basis")
         ),
@@ -2406,6 +2422,9 @@ def upgrade() -> None:
         sa.Column("ends_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("revoked_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("revoked_by", sa.Text(), nullable=True),
+        sa.Column(
+            "revoked_mandate_id", sa.UUID(), nullable=True, comment="the mandate it was ended under"
+        ),
         sa.CheckConstraint(
             "(revoked_at IS NULL) = (revoked_by IS NULL)",
             name=op.f("ck_representative_receipt_revoked"),
