@@ -18,7 +18,13 @@ def _member(data: dict[str, Any], name: str, *, required: bool = True) -> str | 
     if value is None and not required:
         return None
     if not isinstance(value, str) or len(value) > 2000:
-        raise Invalid(errors=[FieldError(f"/{name}", "required", f"{name} is required as text")])
+        raise Invalid(
+            errors=[
+                FieldError(
+                    f"/{name}", "required", f"须以文本写明 {name}。/ {name} is required as text"
+                )
+            ]
+        )
     return value
 
 
@@ -26,7 +32,9 @@ def _uuid(data: dict[str, Any], name: str) -> UUID:
     try:
         return UUID(_member(data, name) or "")
     except ValueError:
-        raise Invalid(errors=[FieldError(f"/{name}", "uuid", f"{name} is a UUID")]) from None
+        raise Invalid(
+            errors=[FieldError(f"/{name}", "uuid", f"{name} 须为编号（UUID）。/ {name} is a UUID")]
+        ) from None
 
 
 async def _on_turn(
@@ -43,7 +51,13 @@ async def _on_turn(
         occurred_at = read(occurred) if occurred else None
     except ValueError:
         raise Invalid(
-            errors=[FieldError("/occurred_at", "timestamp_without_zone", "an instant with offset")]
+            errors=[
+                FieldError(
+                    "/occurred_at",
+                    "timestamp_without_zone",
+                    "须为带时区的时刻。/ an instant with offset",
+                )
+            ]
         ) from None
     row = await hold(uow, "assignment", _uuid(command.data, "assignment_id"), caller.organisation)
     done_by = await act(uow, caller.organisation, occurred_at=occurred_at, acted_by=caller.acted_by)

@@ -44,13 +44,13 @@ async def act(
 ) -> Act:
     """Check who acts and when: staff of that organisation, and nothing that is yet to happen."""
     if occurred_at is not None and occurred_at > uow.now:
-        fail("in-future", "An act is recorded when it has happened.")
+        fail("in-future", "行为发生之后才能登记。/ An act is recorded when it has happened.")
     if acted_by is not None and not await uow.db.fetchval(
         "SELECT active FROM staff WHERE organisation = $1 AND staff_id = $2",
         organisation,
         acted_by,
     ):
-        fail("unknown-staff", "Not on the staff of this organisation.")
+        fail("unknown-staff", "不是本机构工作人员。/ Not on the staff of this organisation.")
     return Act(organisation, to_the_millisecond(occurred_at or uow.now), acted_by, mandate_id)
 
 

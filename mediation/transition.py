@@ -4,6 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Final
+
+#: What the machines are of, in Chinese.
+NOUNS: Final = {
+    "agreement": "协议",
+    "assignment": "派件",
+    "confirmation": "司法确认",
+    "mediation": "调解",
+    "obligation": "义务",
+    "session": "场次",
+}
 
 
 @dataclass(frozen=True)
@@ -26,7 +37,11 @@ class Machine:
         """Return the state that ``act`` leads to, or the refusal."""
         target = self.moves.get((state, act))
         if target is None:
-            return Refusal("state", f"The {self.noun} does not allow this step in its state.")
+            return Refusal(
+                "state",
+                f"{NOUNS[self.noun]}当前状态不允许这一步。/ The {self.noun} does not allow this"
+                " step in its state.",
+            )
         return target
 
     def allows(self, state: str, act: str) -> bool:

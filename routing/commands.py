@@ -67,7 +67,7 @@ def _read(model: type[B], command: Command) -> B:
                 FieldError(
                     "".join(f"/{part}" for part in fault["loc"]),
                     "required" if fault["type"] == "missing" else fault["type"],
-                    "the member is missing or breaks its rule",
+                    "该项缺失或者不符合规定。/ the member is missing or breaks its rule",
                 )
                 for fault in error.errors()
             ]

@@ -121,12 +121,18 @@ async def _check(
     for n, item in enumerate(organisations.values()):
         if item["place"] not in known_places:
             pointer = f"/organisations/{n}/place"
-            faults.append(FieldError(pointer, "unknown_place", "the place is not known"))
+            faults.append(
+                FieldError(pointer, "unknown_place", "没有这个区划。/ the place is not known")
+            )
         for name in ("parent", "established_by"):
             code = item.get(name)
             if code and code not in organisations and code not in held:
                 pointer = f"/organisations/{n}/{name}"
-                faults.append(FieldError(pointer, "unknown_organisation", "it is not known"))
+                faults.append(
+                    FieldError(
+                        pointer, "unknown_organisation", "目录中没有这个机构。/ it is not known"
+                    )
+                )
     if faults:
         raise Invalid(errors=faults[:100])
 
@@ -191,7 +197,13 @@ async def add_connection(
         unknown = [code for code in organisations if code not in held]
         if unknown or not organisations:
             raise Invalid(
-                errors=[FieldError("/organisations", "unknown_organisation", "it is not known")]
+                errors=[
+                    FieldError(
+                        "/organisations",
+                        "unknown_organisation",
+                        "目录中没有这个机构。/ it is not known",
+                    )
+                ]
             )
         scopes = sorted(
             {

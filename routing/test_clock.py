@@ -18,7 +18,9 @@ async def move(uow: UnitOfWork, seconds: int) -> dict[str, Any]:
     if not uow.runtime.settings.test_installation:
         raise NotFound()
     if seconds <= 0:
-        raise Invalid(errors=[FieldError("/seconds", "out_of_range", "only forward")])
+        raise Invalid(
+            errors=[FieldError("/seconds", "out_of_range", "只能向前调整。/ only forward")]
+        )
     await uow.db.execute("SELECT pg_advisory_xact_lock(hashtext('clock:offset'))")
     held = await uow.db.fetchval("SELECT value FROM directory_entry WHERE key = 'clock:offset'")
     total = int((held or {}).get("seconds", 0)) + seconds

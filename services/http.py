@@ -179,7 +179,11 @@ async def _caller(
     elif len(organisations) == 1:
         organisation = organisations[0]
     elif organisations and not (scopes.scopes and OF_THE_CONNECTION.issuperset(scopes.scopes)):
-        fault = FieldError("#header/Acting-Organisation", "required", "name the organisation")
+        fault = FieldError(
+            "#header/Acting-Organisation",
+            "required",
+            "须写明以哪个机构的名义办理。/ name the organisation",
+        )
         raise Malformed("the client speaks for several organisations", errors=[fault])
     else:
         organisation = ""
@@ -294,7 +298,9 @@ async def _wait_for(
     for part in case_after.split(","):
         match = _PART.match(part)
         if match is None:
-            fault = FieldError("#header/Case-After", "pattern", "service=sequence")
+            fault = FieldError(
+                "#header/Case-After", "pattern", "格式为：服务=序号。/ written service=sequence"
+            )
             raise Malformed("Case-After is not well formed", errors=[fault])
         wanted.append((match[1], int(match[2])))
     named = (
@@ -303,7 +309,11 @@ async def _wait_for(
     try:
         case_id = UUID(str(named))
     except ValueError:
-        fault = FieldError("#header/Case-Id", "required", "Case-After needs the case it is about")
+        fault = FieldError(
+            "#header/Case-Id",
+            "required",
+            "使用 Case-After 须写明案件。/ Case-After needs the case it is about",
+        )
         raise Malformed("Case-After needs a Case-Id header here", errors=[fault]) from None
     runtime = runtime_of(request)
     loop = asyncio.get_running_loop()
@@ -423,7 +433,9 @@ async def _if_match(
         raise VersionRequired()
     text = if_match.strip().strip('"')
     if not text.isascii() or not text.isdigit() or len(text) > 18:
-        fault = FieldError("#header/If-Match", "pattern", "the ETag as it was given")
+        fault = FieldError(
+            "#header/If-Match", "pattern", "须为所给的 ETag。/ the ETag as it was given"
+        )
         raise Malformed("If-Match is not well formed", errors=[fault])
     return int(text)
 

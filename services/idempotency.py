@@ -111,7 +111,11 @@ def read_key(text: str) -> str:
     """The key without quotes. Raises ``Malformed`` for another form."""
     key = text.strip().strip('"')
     if not _KEY.match(key):
-        fault = FieldError("#header/Idempotency-Key", "pattern", "16 to 64 of A-Z a-z 0-9 _ -")
+        fault = FieldError(
+            "#header/Idempotency-Key",
+            "pattern",
+            "须为十六至六十四位字母、数字、下划线或者连字符。/ 16 to 64 of A-Z, a-z, 0-9, _ and -",
+        )
         raise Malformed("the Idempotency-Key is not well formed", errors=[fault])
     return key
 

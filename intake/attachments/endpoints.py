@@ -271,7 +271,9 @@ async def _part_taken(
     if request.headers.get("content-type", "").split(";")[0].strip() != PART_TYPE:
         raise UnsupportedMediaType()
     if offset is None or not offset.isascii() or not offset.isdigit() or len(offset) > 15:
-        raise Malformed(errors=[FieldError("#header/Upload-Offset", "required", "bytes, decimal")])
+        raise Malformed(
+            errors=[FieldError("#header/Upload-Offset", "required", "须为字节数。/ bytes, decimal")]
+        )
     row = await handlers.take_part(
         runtime_of(request),
         attachment_id,

@@ -80,11 +80,15 @@ def described_by(header: str, length: str | None) -> tuple[Described, int]:
     Raises ``Malformed``, ``Invalid`` with every fault, ``TooLarge``.
     """
     if length is None or not length.isascii() or not length.isdigit() or len(length) > 15:
-        raise Malformed(errors=[FieldError("#header/Upload-Length", "required", "bytes, decimal")])
+        raise Malformed(
+            errors=[FieldError("#header/Upload-Length", "required", "须为字节数。/ bytes, decimal")]
+        )
     try:
         found, faults = described(read_metadata(header))
     except ValueError:
-        wrong = FieldError("#header/Upload-Metadata", "format", "keys with base64 values")
+        wrong = FieldError(
+            "#header/Upload-Metadata", "format", "须为键和 base64 值。/ keys with base64 values"
+        )
         raise Malformed(errors=[wrong]) from None
     if found is None:
         raise Invalid(errors=[fault(f"#header/Upload-Metadata/{m}", rule) for m, rule in faults])
@@ -232,7 +236,11 @@ def _expected(checksum: str | None) -> tuple[str, bytes] | None:
     except binascii.Error:
         value = b""
     if algorithm not in _HASHES or not value:
-        wrong = FieldError("#header/Upload-Checksum", "format", "sha1 or sha256, and base64")
+        wrong = FieldError(
+            "#header/Upload-Checksum",
+            "format",
+            "须为 sha1 或者 sha256 及其 base64 值。/ sha1 or sha256, and base64",
+        )
         raise Malformed(errors=[wrong])
     return algorithm, value
 

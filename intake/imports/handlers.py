@@ -65,7 +65,7 @@ async def take_in(runtime: "Runtime", pieces: AsyncIterator[bytes], media_type: 
             raise TooLarge("the export is larger than this site takes")
     await keep(parts.rest())
     if not parts.size:
-        raise Invalid(errors=[FieldError("", "text_empty", "The file is empty.")])
+        raise Invalid(errors=[FieldError("", "text_empty", "文件为空。/ The file is empty.")])
     await repository.finish_file(
         runtime.pool,
         file_id,
@@ -260,9 +260,11 @@ async def put_layout(uow: UnitOfWork, connection: str, name: str, raw: Any) -> L
         layout = checked(raw)
     except LayoutError as error:
         faults = error.faults or (("", str(error)),)
-        raise Invalid(errors=[FieldError(p, "layout", said) for p, said in faults]) from None
+        raise Invalid(
+            errors=[FieldError(p, "layout", f"映射文件有误。/ {said}") for p, said in faults]
+        ) from None
     if layout.layout != name:
-        said = "The name in the path and in the layout differ."
+        said = "路径与映射文件中的名称不同。/ The name in the path and in the layout differ."
         raise Invalid(errors=[FieldError("/layout", "layout", said)])
     await uow.db.execute(
         "SELECT pg_advisory_xact_lock(hashtext($1))", f"layout {connection} {name}"

@@ -77,20 +77,32 @@ async def draft(
         )
     )
     if mediation["mediator_id"] is None:
-        fail("no-mediator", "A mediator is appointed first.")
+        fail("no-mediator", "须先确定调解员。/ A mediator is appointed first.")
     if flags and not flags_told:
-        fail("flags-not-told", "All bound are told first that a court will not confirm this.")
+        fail(
+            "flags-not-told",
+            "须先告知受约束的各方：法院不会确认此项。/ "
+            "All bound are told first that a court will not confirm this.",
+        )
     if form == "oral" and agreed_at is None:
-        fail("agreed-at", "An oral agreement says when the parties agreed.")
+        fail(
+            "agreed-at", "口头协议须写明达成时间。/ An oral agreement says when the parties agreed."
+        )
     if agreed_at is not None and agreed_at > uow.now:
-        fail("in-future", "An agreement is recorded when it has been reached.")
+        fail(
+            "in-future", "协议达成后才能登记。/ An agreement is recorded when it has been reached."
+        )
     for clause in clauses:
         if clause.get("obligation"):
             _check_obligation(clause["obligation"], bound)
     confirmation = lane.confirmation_for(kind)
     confirmable = rules.confirmable(confirmation.allowed, flags)
     if to_be_confirmed and not confirmable:
-        fail("not-confirmable", "No court confirms such an agreement (民诉法 205: JC-1, JC-4).")
+        fail(
+            "not-confirmable",
+            "此类协议法院不予司法确认。/ "
+            "No court confirms such an agreement (民诉法 205: JC-1, JC-4).",
+        )
     await repository.void_drafts(uow.db, mediation["mediation_id"])
     agreement_id = new_id()
     row = await insert(
@@ -127,11 +139,14 @@ async def draft(
 def _check_obligation(obligation: Mapping[str, Any], bound: Sequence[UUID]) -> None:
     people = {str(party) for party in bound}
     if not {str(obligation["debtor"]), str(obligation["creditor"])} <= people:
-        fail("not-a-party", "Debtor and creditor are bound by the agreement.")
+        fail(
+            "not-a-party",
+            "债务人和债权人须受协议约束。/ Debtor and creditor are bound by the agreement.",
+        )
     if obligation["debtor"] == obligation["creditor"]:
-        fail("two-sides", "Nobody owes something to themselves.")
+        fail("two-sides", "债务人和债权人不得为同一人。/ Nobody owes something to themselves.")
     if obligation["kind"] == "pay" and not obligation.get("amount_fen"):
-        fail("amount", "A payment says how much.")
+        fail("amount", "付款须写明金额。/ A payment says how much.")
 
 
 async def sign(
@@ -152,11 +167,14 @@ async def sign(
     )
     if known is not None:
         if known["text_sha256"] != signature.text_sha256:
-            fail("text-changed", "The signed text is not this agreement's text.")
+            fail(
+                "text-changed",
+                "所签文本不是本协议文本。/ The signed text is not this agreement's text.",
+            )
         return row
     check_open(row, uow)
     if not AGREEMENT.allows(row["state"], "sign"):
-        fail("state", "The agreement is no longer open for signatures.")
+        fail("state", "该协议已不能再签署。/ The agreement is no longer open for signatures.")
     mediation = await own(uow, "mediation", row["mediation_id"], act.organisation)
     case = await proceedings.case_copy(uow.db, row["case_id"])
     refuse(
@@ -201,7 +219,10 @@ async def _check_e_sign(mediation: Row, signature: Signature, uow: UnitOfWork) -
         uow.db, mediation["mediation_id"], UUID(signature.signer), "e_sign", ""
     )
     if word is not None and word["state"] != "given":
-        fail("e-sign-refused", "This party has refused to sign electronically.")
+        fail(
+            "e-sign-refused",
+            "该当事人不同意电子签名。/ This party has refused to sign electronically.",
+        )
 
 
 async def mediator_staff_id(mediation: Row, uow: UnitOfWork) -> str | None:

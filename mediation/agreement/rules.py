@@ -60,15 +60,29 @@ def may_draft(
     劳动争议调解仲裁法 14, 法释〔2016〕14号 24 (M-06, M-21, L-18).
     """
     if effect_rule is None or (form == "oral" and written_mandatory):
-        return Refusal("written-form", "This lane needs a written agreement.", "M-06, M-21, L-18")
+        return Refusal(
+            "written-form",
+            "本通道须采用书面协议。/ This lane needs a written agreement.",
+            "M-06, M-21, L-18",
+        )
     by_id = {party.party_id: party for party in parties}
     if not set(bound) <= set(by_id):
-        return Refusal("not-a-party", "Somebody bound is not a party of the case.", "R-21")
+        return Refusal(
+            "not-a-party",
+            "受约束的人不是本案当事人。/ Somebody bound is not a party of the case.",
+            "R-21",
+        )
     roles = {by_id[party_id].role for party_id in bound}
     if not {"applicant", "respondent"} <= roles:
-        return Refusal("two-sides", "An agreement binds somebody of each side.", "R-21")
+        return Refusal(
+            "two-sides", "协议须约束双方。/ An agreement binds somebody of each side.", "R-21"
+        )
     if set(flags) & FORBIDDEN:
-        return Refusal("not-negotiable", "Guilt and penalty are not for the parties.", "J-05")
+        return Refusal(
+            "not-negotiable",
+            "定罪处罚不由当事人约定。/ Guilt and penalty are not for the parties.",
+            "J-05",
+        )
     return None
 
 
@@ -83,20 +97,42 @@ def may_sign(
 ) -> Refusal | None:
     """Tell why this signature does not count."""
     if signature.text_sha256 != terms.text_sha256:
-        return Refusal("text-changed", "The signed text is not this agreement's text.", "D-14")
+        return Refusal(
+            "text-changed",
+            "所签文本不是本协议文本。/ The signed text is not this agreement's text.",
+            "D-14",
+        )
     if signature.signed_at > now:
-        return Refusal("in-future", "A signature is recorded when it has been given.")
+        return Refusal(
+            "in-future", "签署之后才能登记。/ A signature is recorded when it has been given."
+        )
     if signature.signer_kind == "party":
         if signature.signer not in {str(party) for party in terms.parties}:
-            return Refusal("not-bound", "Only a party bound by the agreement signs it.", "R-22")
+            return Refusal(
+                "not-bound",
+                "只有受协议约束的当事人才能签署。/ Only a party bound by the agreement signs it.",
+                "R-22",
+            )
         if terms.form == "online" and signature.method != "electronic":
-            return Refusal("e-signature", "An online agreement is signed electronically.", "L-19")
+            return Refusal(
+                "e-signature",
+                "线上协议采用电子签名。/ An online agreement is signed electronically.",
+                "L-19",
+            )
     if signature.signer_kind == "mediator" and signature.signer != mediator:
-        return Refusal("not-the-mediator", "Only the mediator of the case signs.", "R-22")
+        return Refusal(
+            "not-the-mediator",
+            "只能由本案调解员签名。/ Only the mediator of the case signs.",
+            "R-22",
+        )
     if signature.signer_kind == "seal" and signature.signer != organisation:
-        return Refusal("not-the-seal", "Only the holding organisation seals.", "R-22")
+        return Refusal(
+            "not-the-seal", "只能由承办机构盖章。/ Only the holding organisation seals.", "R-22"
+        )
     if signature.method == "electronic" and dispute_subtype in NO_E_SIGNATURE:
-        return Refusal("wet-signature", "These papers need a signature by hand.", "D-15")
+        return Refusal(
+            "wet-signature", "此类文书须手写签名。/ These papers need a signature by hand.", "D-15"
+        )
     return None
 
 

@@ -57,7 +57,7 @@ async def apply(
         raise Unavailable("the window's clock is not known yet", retry_after_seconds=1)
     entry = uow.runtime.directory.organisation(court)
     if entry is None or entry["kind"] != "court":
-        fail("not-a-court", "Confirmation is applied for at a court.")
+        fail("not-a-court", "司法确认须向法院申请。/ Confirmation is applied for at a court.")
     row = await repository.put(
         uow.db,
         {

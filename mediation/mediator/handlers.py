@@ -19,7 +19,7 @@ async def add(values: Mapping[str, Any], act: Act, uow: UnitOfWork) -> Row:
         act.organisation,
         values["staff_id"],
     ):
-        fail("staff-id-in-use", "The staff id is in use.")
+        fail("staff-id-in-use", "该人员编号已被使用。/ The staff id is in use.")
     id_ = await repository.put(uow.db, {**values, "organisation": act.organisation})
     uow.audit("mediator.add", subject=str(id_))
     return await read(id_, act.organisation, uow)

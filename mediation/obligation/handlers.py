@@ -147,7 +147,7 @@ async def break_(
         r.code for r in lanes.remedies(mediation["lane"], outcome) if r.code != "joint_confirmation"
     ]
     if not remedies:
-        fail("remedies-not-told", "No remedy is known for this lane.")
+        fail("remedies-not-told", "本通道没有已知的救济途径。/ No remedy is known for this lane.")
     row = await change(
         uow.db,
         "obligation",

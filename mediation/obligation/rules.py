@@ -18,19 +18,21 @@ def after_performance(
     payment. Anything else is performed at once. Late performance performs (人民调解法 31, R-24).
     """
     if performed_at > now:
-        return Refusal("in-future", "A performance is recorded when it has happened.")
+        return Refusal(
+            "in-future", "履行之后才能登记。/ A performance is recorded when it has happened."
+        )
     if progress.amount_fen is None:
         if amount_fen is not None:
-            return Refusal("amount", "This obligation is not about money.")
+            return Refusal("amount", "该义务不是金钱给付。/ This obligation is not about money.")
         moved = OBLIGATION.after(progress.state, "perform")
         return moved if isinstance(moved, Refusal) else (moved, 0)
     paid = progress.paid_fen + (
         progress.amount_fen - progress.paid_fen if amount_fen is None else amount_fen
     )
     if paid > progress.amount_fen:
-        return Refusal("amount", "More than is still owed.")
+        return Refusal("amount", "超过尚欠的金额。/ More than is still owed.")
     if paid == progress.paid_fen:
-        return Refusal("amount", "A payment is more than nothing.")
+        return Refusal("amount", "付款金额须大于零。/ A payment is more than nothing.")
     moved = OBLIGATION.after(
         progress.state, "perform" if paid == progress.amount_fen else "pay_part"
     )
@@ -51,7 +53,7 @@ def may_breach(progress: Progress, *, now: datetime, declared: bool) -> Refusal 
     if isinstance(moved, Refusal):
         return moved
     if not declared and (progress.due_at is None or now < progress.due_at):
-        return Refusal("not-due", "It is not due yet.", "人民调解法 31")
+        return Refusal("not-due", "尚未到期。/ It is not due yet.", "人民调解法 31")
     return None
 
 

@@ -95,14 +95,14 @@ async def appoint(
         mandates.by_the_party_itself(act, OWN["waive_relation"])
     mediator = await roster.mediator(uow.db, mediator_id)
     if mediator is None or mediator.organisation != act.organisation:
-        fail("not-of-organisation", "Not on this organisation's roster.")
+        fail("not-of-organisation", "不在本机构名册中。/ Not on this organisation's roster.")
     if mediator_id == row["mediator_id"]:
-        fail("already-appointed", "This mediator has the case already.")
+        fail("already-appointed", "该调解员已在承办本案。/ This mediator has the case already.")
     proposal = Appointment(tuple(declared), frozenset(waived_by))
     refuse(may_mediate(mediator, act.organisation, proposal, parties_of(case)))
     former = row["mediator_id"]
     if former is not None and reason is None:
-        fail("reason", "Replacing a mediator needs a reason.")
+        fail("reason", "更换调解员须写明理由。/ Replacing a mediator needs a reason.")
     await repository.put_appointment(
         uow.db,
         {
@@ -173,7 +173,7 @@ async def record_consent(
     """
     case = await repository.case_copy(uow.db, row["case_id"])
     if str(party_id) not in {party["party_id"] for party in case["parties"]}:
-        fail("not-a-party", "Not a party of this case.")
+        fail("not-a-party", "不是本案当事人。/ Not a party of this case.")
     former = await repository.current_consent(uow.db, row["mediation_id"], party_id, step, subject)
     if former is not None and former["state"] == state:
         return former, False
@@ -344,13 +344,16 @@ async def end(
     assignment = await repository.assignment_of(uow.db, row)
     due_at = term(assignment["terms"]).due_at
     if outcome == "expired" and due_at is not None and uow.now < due_at:
-        fail("not-expired", "The term has not run out.")
+        fail("not-expired", "调解期限尚未届满。/ The term has not run out.")
     if outcome in NEEDS_SIGNED_TEXT:
         agreement = await agreements.current(uow.db, row["mediation_id"])
         if agreement is None or agreement["effect_rule"] not in BY_OTHERS:
-            fail("takes-effect-by-signature", "An agreement ends it by taking effect.")
+            fail(
+                "takes-effect-by-signature",
+                "协议生效即告终结。/ An agreement ends it by taking effect.",
+            )
         if agreement["state"] != "signed":
-            fail("not-signed", "The parties have not all signed.")
+            fail("not-signed", "当事人尚未全部签署。/ The parties have not all signed.")
     return await finish(
         row, outcome, "end", act.occurred_at, uow, remedies_told=remedies_told, report=report
     )
@@ -358,12 +361,12 @@ async def end(
 
 async def _hand_on(row: Row, outcome: str, act: Act, uow: UnitOfWork) -> Row:
     if lanes.END_CODES[outcome].result != "transferred":
-        fail("state", "An agreed mediation can only be handed on.")
+        fail("state", "已达成协议的调解只能移交。/ An agreed mediation can only be handed on.")
     owed = await obligations.of_mediation(uow.db, row["mediation_id"])
     if any(o["state"] == "open" for o in owed):
-        fail("obligations-open", "An obligation is still open.")
+        fail("obligations-open", "还有义务尚未履行完毕。/ An obligation is still open.")
     if await awaited(uow.db, row["mediation_id"]):
-        fail("confirmation-open", "Confirmation is still awaited.")
+        fail("confirmation-open", "司法确认尚在等待结果。/ Confirmation is still awaited.")
     row = await change(
         uow.db,
         "mediation",

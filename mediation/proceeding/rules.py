@@ -51,9 +51,17 @@ def may_take_part(
     """Nothing is asked of a party that has left, or that has said no to mediating (R-01)."""
     asked = set(parties)
     if not asked.isdisjoint(departed):
-        return Refusal("party-left", "A party named here has left the mediation.", "R-06")
+        return Refusal(
+            "party-left",
+            "所列当事人已经退出调解。/ A party named here has left the mediation.",
+            "R-06",
+        )
     if not asked.isdisjoint(declined):
-        return Refusal("party-declined", "A party named here has refused to mediate.", "R-01")
+        return Refusal(
+            "party-declined",
+            "所列当事人已经拒绝调解。/ A party named here has refused to mediate.",
+            "R-01",
+        )
     return None
 
 
@@ -64,7 +72,11 @@ def all_consent(
     given = {s.party_id for s in statements if s.step == step and s.state == "given"}
     if set(parties) <= given:
         return None
-    return Refusal("consent-missing", f"Not every party has consented to '{step}'.", "R-06")
+    return Refusal(
+        "consent-missing",
+        f"并非各方当事人都同意“{step}”。/ Not every party has consented to '{step}'.",
+        "R-06",
+    )
 
 
 def may_end(
@@ -83,11 +95,19 @@ def may_end(
     L-22).
     """
     if outcome not in end_codes:
-        return Refusal("end-code", "Not an end code of this lane.", "section 15")
+        return Refusal(
+            "end-code", "不是本通道的终结代码。/ Not an end code of this lane.", "section 15"
+        )
     if remedies and not remedies_told:
-        return Refusal("remedies-not-told", "The remedies must be told first.", "R-16")
+        return Refusal(
+            "remedies-not-told", "须先告知救济途径。/ The remedies must be told first.", "R-16"
+        )
     if report_required and not report:
-        return Refusal("report-missing", "The court lanes need a written report.", "L-21")
+        return Refusal(
+            "report-missing",
+            "法院通道须有书面报告。/ The court lanes need a written report.",
+            "L-21",
+        )
     return None
 
 

@@ -91,7 +91,7 @@ async def accept(row: Row, act: Act, uow: UnitOfWork) -> Row:
     """
     refuse(rules.may_accept(offer_of(row)))
     if act.occurred_at < row["offered_at"]:
-        fail("before-offer", "Nothing is accepted before it is offered.")
+        fail("before-offer", "接收不得早于派件。/ Nothing is accepted before it is offered.")
     row = await _hold(row, "accept", "accepted", act.occurred_at, uow)
     uow.emit(
         AssignmentAccepted(

@@ -107,7 +107,9 @@ SILENCE: Final = {
 def may_accept(offer: Offer) -> Refusal | None:
     """An offer that has not ended may be accepted, also after the window (design, 4)."""
     if offer.state == "objected":
-        return Refusal("state", "An objection is pending; the sender decides it first.")
+        return Refusal(
+            "state", "异议尚待派件单位处理。/ An objection is pending; the sender decides it first."
+        )
     moved = QUEUE.after(offer.state, "accept")
     return moved if isinstance(moved, Refusal) else None
 
@@ -115,10 +117,18 @@ def may_accept(offer: Offer) -> Refusal | None:
 def may_return(offer: Offer, ground: str, now: datetime) -> Refusal | None:
     """A return needs an open offer, a ground of the closed list and an open window."""
     return (
-        (None if ground in RETURN_GROUNDS else Refusal("ground", "Not a ground of the list."))
+        (
+            None
+            if ground in RETURN_GROUNDS
+            else Refusal("ground", "理由不在清单之内。/ Not a ground of the list.")
+        )
         or _may_refuse(offer, "return", now)
         or (
-            Refusal("objection-only", "This lane takes objections, not returns.", "信访工作条例 23")
+            Refusal(
+                "objection-only",
+                "本通道只能提出异议，不能退回。/ This lane takes objections, not returns.",
+                "信访工作条例 23",
+            )
             if offer.refusal_kind == "objection"
             else None
         )
@@ -128,12 +138,19 @@ def may_return(offer: Offer, ground: str, now: datetime) -> Refusal | None:
 def may_object(offer: Offer, ground: str, now: datetime) -> Refusal | None:
     """An objection needs a lane that knows it and an open window (信访工作条例 23, F-09)."""
     return (
-        (None if ground in RETURN_GROUNDS else Refusal("ground", "Not a ground of the list."))
+        (
+            None
+            if ground in RETURN_GROUNDS
+            else Refusal("ground", "理由不在清单之内。/ Not a ground of the list.")
+        )
         or _may_refuse(offer, "object", now)
         or (
             None
             if offer.refusal_kind == "objection"
-            else Refusal("return-only", "This lane takes returns, not objections.")
+            else Refusal(
+                "return-only",
+                "本通道只能退回，不能提出异议。/ This lane takes returns, not objections.",
+            )
         )
     )
 
@@ -143,9 +160,14 @@ def _may_refuse(offer: Offer, act: str, now: datetime) -> Refusal | None:
     if isinstance(moved, Refusal):
         return moved
     if not offer.returnable:
-        return Refusal("binding", "The decision binds; this offer cannot be given back.", "F-10")
+        return Refusal(
+            "binding",
+            "裁决具有约束力，本次派件不得退回。/ "
+            "The decision binds; this offer cannot be given back.",
+            "F-10",
+        )
     if offer.accept_by is not None and now >= offer.accept_by:
-        return Refusal(WINDOW_ELAPSED, "The acceptance window has elapsed.")
+        return Refusal(WINDOW_ELAPSED, "接收期限已过。/ The acceptance window has elapsed.")
     return None
 
 

@@ -45,7 +45,11 @@ async def _book(row: Row, uow: UnitOfWork) -> None:
             uow.db, row["session_id"], _keys(dict(row)), row["starts_at"], row["ends_at"]
         )
     except asyncpg.ExclusionViolationError as error:
-        fault = FieldError("/starts_at", "double-booked", "Somebody or the room is taken then.")
+        fault = FieldError(
+            "/starts_at",
+            "double-booked",
+            "该时间已有人员或者场地被占用。/ Somebody or the room is taken then.",
+        )
         raise Conflict(
             "the mediator, the room or a party is booked at that time", errors=[fault]
         ) from error
@@ -92,9 +96,9 @@ async def schedule(
     """
     under = await mandates.in_force(act, mediation["case_id"], parties, uow)
     if not MEDIATION.allows(mediation["state"], "schedule"):
-        fail("state", "The mediation is over.")
+        fail("state", "调解已经结束。/ The mediation is over.")
     if mediation["mediator_id"] is None:
-        fail("no-mediator", "A mediator is appointed first.")
+        fail("no-mediator", "须先确定调解员。/ A mediator is appointed first.")
     await _check(
         mediation, form=form, parties=parties, starts_at=starts_at, ends_at=ends_at, uow=uow
     )
@@ -261,7 +265,7 @@ async def held(
     mediation = await own(uow, "mediation", row["mediation_id"], act.organisation)
     case = await proceedings.case_copy(uow.db, row["case_id"])
     if not {str(party) for party in attended} <= set(row["parties"]):
-        fail("not-a-party", "Somebody who came was not invited.")
+        fail("not-a-party", "到场的人未在通知之列。/ Somebody who came was not invited.")
     refuse(
         rules.may_hold(
             lane=mediation["lane"],
@@ -356,7 +360,11 @@ async def read_note(row: Row, note_id: UUID, act: Act, uow: UnitOfWork) -> dict[
 
 def _author(act: Act) -> str:
     if act.acted_by is None:
-        fail("author-needed", "Notes need the staff id of their author (Acted-By).")
+        fail(
+            "author-needed",
+            "笔记须写明记录人员编号（Acted-By）。/ "
+            "Notes need the staff id of their author (Acted-By).",
+        )
     return act.acted_by
 
 

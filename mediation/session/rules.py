@@ -29,15 +29,32 @@ def may_schedule(
     N-09).
     """
     if not starts_at < ends_at or ends_at - starts_at > LONGEST:
-        return Refusal("session-length", "A session ends after it starts, within 12 hours.")
+        return Refusal(
+            "session-length",
+            "场次结束须晚于开始，且不超过十二小时。/ "
+            "A session ends after it starts, within 12 hours.",
+        )
     if not set(invited) <= set(parties):
-        return Refusal("not-a-party", "Somebody invited is not a party of the case.")
+        return Refusal(
+            "not-a-party",
+            "所通知的人不是本案当事人。/ Somebody invited is not a party of the case.",
+        )
     if not invited:
-        return Refusal("nobody-invited", "A session invites at least one party.")
+        return Refusal(
+            "nobody-invited", "每场至少通知一名当事人。/ A session invites at least one party."
+        )
     if form == "joint" and not joint_sessions:
-        return Refusal("separate-sessions-only", "Only separate sessions are allowed.", "N-06")
+        return Refusal(
+            "separate-sessions-only",
+            "只允许分别调解。/ Only separate sessions are allowed.",
+            "N-06",
+        )
     if form == "separate" and len(set(invited)) > 1 and not joint_sessions:
-        return Refusal("separate-sessions-only", "A separate session invites one party.", "N-06")
+        return Refusal(
+            "separate-sessions-only",
+            "分别调解每场只通知一名当事人。/ A separate session invites one party.",
+            "N-06",
+        )
     return None
 
 
@@ -58,14 +75,30 @@ def may_hold(
     mediation (法释〔2021〕23号 17, L-23); sides keep to their number (R-37, M-14).
     """
     if act_at > now:
-        return Refusal("in-future", "A session is held when it has taken place.")
+        return Refusal(
+            "in-future", "场次进行之后才能登记。/ A session is held when it has taken place."
+        )
     if not rights_told:
-        return Refusal("rights-not-told", "Rights and duties are told first.", "R-09")
+        return Refusal(
+            "rights-not-told", "须先告知权利义务。/ Rights and duties are told first.", "R-09"
+        )
     if lane in COURT_LANES and not identity_checked:
-        return Refusal("identity-not-checked", "The court lanes compare identity.", "L-23")
+        return Refusal(
+            "identity-not-checked",
+            "法院通道须核对身份。/ The court lanes compare identity.",
+            "L-23",
+        )
     if lane in COURT_LANES and not false_mediation_warned:
-        return Refusal("not-warned", "The court lanes warn of false mediation.", "L-23")
+        return Refusal(
+            "not-warned",
+            "法院通道须告知虚假调解的后果。/ The court lanes warn of false mediation.",
+            "L-23",
+        )
     limit = lanes.attendance_limit(sector or lane)
     if any(count > limit for count in attendance.values()):
-        return Refusal("too-many-of-a-side", f"At most {limit} of one side attend.", "R-37, M-14")
+        return Refusal(
+            "too-many-of-a-side",
+            f"每一方最多 {limit} 人参加。/ At most {limit} of one side attend.",
+            "R-37, M-14",
+        )
     return None

@@ -222,13 +222,25 @@ async def pause(
     """
     if not may_pause(row["exclude"], ground):
         raise Invalid(
-            errors=[FieldError("/ground", "ground_not_in_rule", "the rule does not pause for it")]
+            errors=[
+                FieldError(
+                    "/ground",
+                    "ground_not_in_rule",
+                    "规则不因此中止计时。/ the rule does not pause for it",
+                )
+            ]
         )
     if row["state"] != "running":
         raise Conflict("the clock is not running")
     if not row["started_at"] <= paused_at < row["due_at"] or paused_at > uow.now:
         raise Invalid(
-            errors=[FieldError("/paused_at", "out_of_range", "while the clock ran, not later")]
+            errors=[
+                FieldError(
+                    "/paused_at",
+                    "out_of_range",
+                    "须在计时期间之内，不得更晚。/ while the clock ran, not later",
+                )
+            ]
         )
     writes = Writes()
     row |= {"state": "paused", "version": row["version"] + 1}
@@ -268,7 +280,13 @@ async def resume(uow: UnitOfWork, row: Row, *, resumed_at: datetime) -> Row:
     pauses = await repository.pauses_of(uow.db, row["id"])
     if resumed_at > uow.now or resumed_at < pauses[-1]["paused_at"]:
         raise Invalid(
-            errors=[FieldError("/resumed_at", "out_of_range", "after the pause began, not later")]
+            errors=[
+                FieldError(
+                    "/resumed_at",
+                    "out_of_range",
+                    "须在中止开始之后，不得晚于现在。/ after the pause began, not later",
+                )
+            ]
         )
     await repository.resume_pauses(uow.db, row["id"], resumed_at)
     writes = Writes()
@@ -294,7 +312,13 @@ async def extend(uow: UnitOfWork, row: Row, *, n: int, unit: str, agreed_by: str
     )
     if refused is not None:
         raise Invalid(
-            errors=[FieldError("", refused, "the clock's rule does not allow this extension")]
+            errors=[
+                FieldError(
+                    "",
+                    refused,
+                    "该期限的规则不允许这样延长。/ the clock's rule does not allow this extension",
+                )
+            ]
         )
     writes = Writes()
     row["extensions"] = [*row["extensions"], {"n": n, "unit": unit}]

@@ -149,11 +149,21 @@ async def open_linkage(
 def _check(uow: UnitOfWork, caller: Caller, asked: str, answer_by: datetime | None) -> None:
     faults = []
     if uow.runtime.directory.organisation(asked) is None:
-        faults.append(FieldError("/asked", "unknown_organisation", "it is not known"))
+        faults.append(
+            FieldError("/asked", "unknown_organisation", "目录中没有这个机构。/ it is not known")
+        )
     if asked == caller.organisation:
-        faults.append(FieldError("/asked", "asks_itself", "another organisation must be asked"))
+        faults.append(
+            FieldError(
+                "/asked",
+                "asks_itself",
+                "须请其他机构协助，不能请自己。/ another organisation must be asked",
+            )
+        )
     if answer_by is not None and answer_by <= uow.now:
-        faults.append(FieldError("/answer_by", "in_the_past", "it must lie in the future"))
+        faults.append(
+            FieldError("/answer_by", "in_the_past", "须为将来的时刻。/ it must lie in the future")
+        )
     if faults:
         raise Invalid(errors=faults)
 
@@ -195,7 +205,11 @@ async def answer(
     """The asked agency answers; papers by hash. It leaves the case; emits ``LinkageAnswered``."""
     row = await _load(uow, caller, linkage_id, by="asked", version=version)
     if result in ("cannot", "not_mine") and not ground:
-        raise Invalid(errors=[FieldError("/ground", "required", "a refusal needs its ground")])
+        raise Invalid(
+            errors=[
+                FieldError("/ground", "required", "拒绝须写明理由。/ a refusal needs its ground")
+            ]
+        )
     papers = tuple(DocumentRef.model_validate(paper) for paper in documents)
     row |= {
         "state": "answered",

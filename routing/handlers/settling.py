@@ -141,14 +141,22 @@ def _must_be_able(uow: UnitOfWork, case: Row, organisation: str, pointer: str) -
     """What neither a person nor a settlement can lift: conflict, no mediator, not in force."""
     value = uow.runtime.directory.organisation(organisation)
     if value is None:
-        raise Invalid(errors=[FieldError(pointer, "unknown_organisation", "it is not known")])
+        raise Invalid(
+            errors=[
+                FieldError(pointer, "unknown_organisation", "目录中没有这个机构。/ it is not known")
+            ]
+        )
     facts = offering.facts(uow, case, [])
     body = candidate_of(value, today=day_of(uow.now).isoformat())
     failed = [code for code in judge(facts, body).failed if code in UNLIFTABLE]
     if failed:
         raise Invalid(
             errors=[
-                FieldError(pointer, code.replace("-", "_"), BY_CODE[code].refusal_en)
+                FieldError(
+                    pointer,
+                    code.replace("-", "_"),
+                    f"{BY_CODE[code].refusal_zh}/ {BY_CODE[code].refusal_en}",
+                )
                 for code in failed
             ]
         )

@@ -91,7 +91,13 @@ def read_command(record: Incoming) -> Read:
         problem_ = Malformed("the data is no JSON object")
     if problem_ is None and type_ not in KNOWN:
         problem_ = Invalid(
-            errors=[FieldError("/ce_type", "unknown-command", "there is no command of this type")]
+            errors=[
+                FieldError(
+                    "/ce_type",
+                    "unknown-command",
+                    "没有这种命令。/ there is no command of this type",
+                )
+            ]
         )
     if command_id is None:
         problem_ = Malformed("ce_id is missing or not a UUID")
@@ -120,7 +126,7 @@ def caller_of(
     if organisation is None and len(organisations) == 1:
         organisation = organisations[0]
     if not isinstance(organisation, str):
-        message = "the organisation the command speaks for is required"
+        message = "须写明命令以哪个机构的名义发出。/ the organisation it speaks for is required"
         raise Invalid(errors=[FieldError("/organisation", "required", message)])
     if organisation not in organisations or scope not in scopes:
         raise Forbidden()

@@ -27,6 +27,7 @@ from services.ids import new_id
 from services.messaging.handling import CaseEvents, Tally
 from services.messaging.kafka import Incoming
 from services.runtime import Runtime
+from tests.fixtures.languages import told_in_both
 from tests.fixtures.servers import PostgresServer
 
 SAMPLES = Path(__file__).resolve().parents[2] / "samples"
@@ -142,6 +143,7 @@ class World:
         answer = await self.call(method, path, *args, **more)
         assert answer.status_code >= 400, answer.text
         body = answer.json()
+        told_in_both(body)
         fault = body["errors"][0]["code"] if body["errors"] else body["code"]
         return answer.status_code, fault
 

@@ -7,6 +7,7 @@ import pytest
 
 from services.ids import new_id
 from services.runtime import Runtime
+from tests.fixtures.languages import told_in_both
 from tests.notification.builders import (
     CENTRE,
     COURT,
@@ -72,6 +73,7 @@ async def test_what_is_no_cursor_is_refused(client_of: Client, query: str) -> No
     answer = await client_of("o-court", COURT).get(f"/v1/feeds/o-court?{query}")
 
     assert (answer.status_code, answer.json()["code"]) == (422, "invalid")
+    told_in_both(answer.json())
 
 
 async def test_a_long_poll_ends_with_the_first_entry(

@@ -36,6 +36,7 @@ from services.messaging.handling import CaseEvents, Tally
 from services.messaging.kafka import Incoming
 from services.runtime import Runtime
 from services.stack.identity import scopes_of
+from tests.fixtures.languages import told_in_both
 from tests.fixtures.servers import Database, PostgresServer
 
 KEPT = {
@@ -129,6 +130,7 @@ class World:
         answer = await self.call(method, path, *args, **more)
         assert answer.status_code >= 400, answer.text
         problem = answer.json()
+        told_in_both(problem)
         return answer.status_code, (problem["errors"] or [problem])[0]["code"]
 
     async def one(self, path: str, case: Case, **more: Any) -> dict[str, Any]:
