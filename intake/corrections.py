@@ -29,6 +29,7 @@ from intake.referral_document import opened
 from intake.safety.repository import consequences_of_case
 from intake.strict_json import StrictJsonError, parse
 from intake.validation import validate
+from intake.withdrawals import handlers as withdrawals
 from services.access import AgencyScope
 from services.errors import FieldError, Invalid, NotFound, VersionMismatch
 from services.events.intake import CaseCorrected, HandlingConstraintsChanged, PartyChanged
@@ -275,15 +276,14 @@ async def _correct_parties(
 
 
 async def _owe(case_id: UUID, added: dict[str, Any], uow: UnitOfWork) -> None:
-    """Who is named only now is told of the turn that runs, unless nothing would reach them."""
+    """Who is named only now is told of the turn that runs and of a withdrawal that waits.
+
+    Unless nothing would reach them.
+    """
     stream = await uow.lock_case(case_id)
-    await notices.owe_newcomer(
-        uow,
-        case_id,
-        stream.episode,
-        added["party_id"],
-        reachable=bool(added["phone"] or added["address"]),
-    )
+    party_id, reachable = added["party_id"], bool(added["phone"] or added["address"])
+    await notices.owe_newcomer(uow, case_id, stream.episode, party_id, reachable=reachable)
+    await withdrawals.owe_newcomer(uow, case_id, party_id, reachable=reachable)
 
 
 async def _replace_party(stored: Any, facts: PartyFacts, keys: Keys, uow: UnitOfWork) -> None:

@@ -99,13 +99,10 @@ async def withdraw(
 
 async def _tell(uow: UnitOfWork, withdrawal_id: UUID, case_id: UUID, source: str) -> None:
     """Both are told (双告知): each party by the source, each other organisation takes note."""
-    found = data()["tell_within"]
     due_at = ends("tell_within", uow.now, shipped())
 
     def owed(recipient: str, organisation: str, party_id: UUID | None = None) -> Owed:
-        return Owed(
-            recipient, "withdrawn", organisation, found["ground"], due_at=due_at, party_id=party_id
-        )
+        return _owed(recipient, organisation, due_at, party_id=party_id)
 
     people = await cases.parties(uow, case_id)
     others = await repository.other_organisations(uow, case_id, source)
@@ -117,6 +114,36 @@ async def _tell(uow: UnitOfWork, withdrawal_id: UUID, case_id: UUID, source: str
         + [owed("receiver", organisation) for organisation in others],
         case_id=case_id,
     )
+
+
+def _owed(
+    recipient: str,
+    organisation: str,
+    due_at: datetime,
+    *,
+    party_id: UUID | None = None,
+    state: str = "task",
+) -> Owed:
+    ground = data()["tell_within"]["ground"]
+    return Owed(
+        recipient, "withdrawn", organisation, ground, state, due_at=due_at, party_id=party_id
+    )
+
+
+async def owe_newcomer(uow: UnitOfWork, case_id: UUID, party_id: UUID, *, reachable: bool) -> None:
+    """A party that is named while a withdrawal waits for a word is told of it as the others were.
+
+    By the source, while it can still ask that the case goes on. Nothing where nothing waits, or the
+    time to ask is over. The case is locked by whoever names it.
+    """
+    stream = await uow.lock_case(case_id)
+    row = await repository.of_round(uow, case_id, stream.episode)
+    if row is None or row["state"] != "waiting" or uow.now >= row["ask_by"]:
+        return
+    due_at = min(ends("tell_within", uow.now, shipped()), row["ask_by"])
+    state = "task" if reachable else "not_owed"
+    owed = _owed("party", row["organisation"], due_at, party_id=party_id, state=state)
+    await notices.add(uow, SUBJECT, row["withdrawal_id"], [owed], case_id=case_id)
 
 
 async def go_on(

@@ -10,6 +10,7 @@ from services.clock import read
 from services.events.mediation import AgreementEffective
 from services.ids import new_id
 from tests.intake.duplicates.world import joined
+from tests.intake.notices.test_both_told import name_later
 from tests.intake.parties.test_representations import party_head
 from tests.intake.test_cases import Story
 from tests.intake.world import CENTRE, COURT, POLICE, Intake, bearer, token
@@ -229,3 +230,68 @@ async def test_a_closed_case_has_nothing_to_be_taken_back(intake: Intake) -> Non
         "case.closed",
     ]
     assert (await intake.runtime.pool.fetchval("SELECT state FROM withdrawal")) == "over"
+
+
+async def test_who_is_named_while_a_withdrawal_waits_is_told_of_it_and_may_ask(
+    intake: Intake,
+) -> None:
+    """Checklist 1.32, 1.23: by the source, not after the last moment to ask, proved by its word."""
+    case = await intake.registered()
+    ask_by = read((await withdraw(intake, case["referral_id"])).json()["ask_by"])
+    intake.runtime.clock.offset += timedelta(days=1)
+
+    reached = await name_later(intake, case, "p3", 1, phone="19900000123")
+    nobody = await name_later(intake, case, "p4", 2)
+
+    owed = {n["party_id"]: n for n in await tasks(intake, COURT)}
+    assert set(owed) == {r["party_id"] for r in case["receipts"]} | {reached}
+    assert (owed[reached]["recipient"], owed[reached]["citation"]) == ("party", "人民调解法 23")
+    assert intake.runtime.clock.now() < read(owed[reached]["due_at"]) <= ask_by
+    states = await notice_states(intake, case["case_id"])
+    assert states[nobody] == ["not_owed"]
+    asked = await intake.post(f"/v1/cases/{case['case_id']}/continuations", {"party_ref": "p3"})
+    assert (asked.status_code, asked.json()["asked_by_party"]) == (201, reached)
+    assert (await notice_states(intake, case["case_id"]))[reached] == ["proved"]
+
+
+async def test_its_day_to_be_told_is_never_after_the_last_moment_to_ask(intake: Intake) -> None:
+    """Checklist 1.32: the boundary; from ``ask_by`` on there is nothing to be told of any more."""
+    case = await intake.registered()
+    ask_by = read((await withdraw(intake, case["referral_id"])).json()["ask_by"])
+    clock = intake.runtime.clock
+    clock.offset += ask_by - clock.now() - timedelta(minutes=1)
+
+    early = await name_later(intake, case, "p3", 1, phone="19900000123")
+    clock.offset += timedelta(minutes=1)
+    late = await name_later(intake, case, "p4", 2, phone="19900000124")
+
+    (notice,) = [n for n in await tasks(intake, COURT) if n["party_id"] == early]
+    assert read(notice["due_at"]) == ask_by
+    assert late not in await notice_states(intake, case["case_id"])
+
+
+async def test_who_is_named_when_the_case_goes_on_or_nothing_was_taken_back_is_owed_nothing(
+    intake: Intake,
+) -> None:
+    """Checklist 1.32: only while a word is waited for."""
+    case = await intake.registered()
+    before = await name_later(intake, case, "p3", 1, phone="19900000123")
+    assert before not in await notice_states(intake, case["case_id"])
+    await withdraw(intake, case["referral_id"])
+    await intake.post(f"/v1/cases/{case['case_id']}/continuations", {"party_ref": "p1"})
+
+    after = await name_later(intake, case, "p4", 2, phone="19900000124")
+
+    states = await notice_states(intake, case["case_id"])
+    assert (states[before], states.get(after)) == (["task"], None)
+
+
+async def notice_states(intake: Intake, case_id: str) -> dict[str, list[str]]:
+    """What became of the notices of a withdrawal to each party."""
+    rows = await intake.runtime.pool.fetch(
+        """SELECT party_id, array_agg(state ORDER BY notice_id) AS states FROM notice
+           WHERE case_id = $1 AND subject_kind = 'withdrawal' AND party_id IS NOT NULL
+           GROUP BY party_id""",
+        case_id,
+    )
+    return {str(row["party_id"]): list(row["states"]) for row in rows}
