@@ -90,7 +90,7 @@ async def object_(
         "objected_at": at,
         "own_case_id": own_id,
         "own_case_number": own["case_number"] if own else None,
-        "mandate_id": mandate_id,
+        "mandate_id": await repository.objected_under(uow, party_id),
     }
 
 

@@ -113,6 +113,19 @@ async def split(
     )
 
 
+async def objected_under(uow: UnitOfWork, party_id: UUID) -> UUID | None:
+    """The mandate under which the party said last that it will not be spoken for."""
+    found: UUID | None = await uow.db.fetchval(
+        """SELECT coalesce(
+             (SELECT mandate_id FROM split_case WHERE party_id = $1),
+             (SELECT revoked_mandate_id FROM representation
+              WHERE party_id = $1 AND representative_party_id IS NOT NULL AND revoked_by = 'party'
+              ORDER BY revoked_recorded_at DESC, representation_id DESC LIMIT 1))""",
+        party_id,
+    )
+    return found
+
+
 async def own_case_of(uow: UnitOfWork, party_id: UUID) -> UUID | None:
     """The case in which the party went on alone."""
     found: UUID | None = await uow.db.fetchval(

@@ -146,10 +146,13 @@ async def test_an_objection_under_a_mandate_is_marked_in_both_its_records(desk: 
     path = f"/v1/cases/{case_id}/objectors"
 
     of_another = await write(desk, path, {"party_ref": "p2", "own_case": True}, **under)
-    said = await write(desk, path, {"party_ref": "p1", "own_case": True}, **under)
+    key = desk.key()
+    said = await write(desk, path, {"party_ref": "p1", "own_case": True}, **under, **key)
+    again = await write(desk, path, {"party_ref": "p1", "own_case": True}, **key)
 
     assert (of_another.status_code, codes(of_another)) == (422, {"mandate_of_another_party"})
     assert (said.status_code, said.json()["mandate_id"]) == (201, done["mandate_id"]), said.text
+    assert again.json()["mandate_id"] == done["mandate_id"]
     told = await log(desk, own)
     assert (told["party.objected"], told["party.left"]) == (done["mandate_id"],) * 2
     row = await desk.runtime.pool.fetchrow(
