@@ -1,7 +1,6 @@
 """The keys of this process: the vault's, the sealing keys, and the one that signs party tokens."""
 
 import json
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,6 +9,7 @@ from joserfc.jwk import ECKey
 
 from intake.sealing import SealingKeys
 from intake.vault import FileKeyProvider, Vault
+from services.key_file import made_once
 
 if TYPE_CHECKING:
     from services.runtime import Runtime
@@ -72,20 +72,9 @@ async def publish_keys(runtime: "Runtime") -> None:
 
 
 def _party_token_key(folder: Path) -> ECKey:
-    path = folder / "party-token.jwk"
-    if not path.exists():
+    def make() -> bytes:
         key = ECKey.generate_key("P-256", private=True)
-        text = json.dumps({**key.as_dict(private=True), "kid": f"party-{key.thumbprint()[:16]}"})
-        draft = folder / f".party-token.{os.getpid()}"
-        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with os.fdopen(descriptor, "w") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        try:
-            os.link(draft, path)
-        except FileExistsError:
-            pass
-        finally:
-            draft.unlink()
-    return ECKey.import_key(json.loads(path.read_text()))
+        kid = f"party-{key.thumbprint()[:16]}"
+        return json.dumps({**key.as_dict(private=True), "kid": kid}).encode()
+
+    return ECKey.import_key(json.loads(made_once(folder / "party-token.jwk", make)))

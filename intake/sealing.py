@@ -5,13 +5,14 @@ Compact JWE, ``ECDH-ES+A256KW`` with ``A256GCM``, ``kid`` of a key published at
 """
 
 import json
-import os
 from pathlib import Path
 from typing import Any, Final
 
 from joserfc import jwe
 from joserfc.errors import JoseError
 from joserfc.jwk import ECKey
+
+from services.key_file import made_once
 
 ALGORITHMS: Final = ["ECDH-ES+A256KW", "A256GCM"]
 MAX_PLAINTEXT: Final = 190_000
@@ -41,7 +42,7 @@ class SealingKeys:
     def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         if not any(folder.glob("*.jwk")):
-            _make_key(folder)
+            made_once(folder / "seal-1.jwk", _made_key)
         self._keys: dict[str, ECKey] = {}
         for path in sorted(folder.glob("*.jwk")):
             key = ECKey.import_key(json.loads(path.read_text()))
@@ -83,19 +84,7 @@ def seal(plaintext: bytes, public_jwk: dict[str, Any]) -> str:
     return jwe.encrypt_compact(header, plaintext, ECKey.import_key(known), algorithms=ALGORITHMS)
 
 
-def _make_key(folder: Path) -> None:
+def _made_key() -> bytes:
     key = ECKey.generate_key("P-256", private=True)
     kid = "seal-" + key.thumbprint()[:16].lower().replace("_", "x").replace("-", "y")
-    text = json.dumps({**key.as_dict(private=True), "kid": kid})
-    draft = folder / f".draft.{os.getpid()}"
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "w") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    try:
-        os.link(draft, folder / "seal-1.jwk")
-    except FileExistsError:
-        pass
-    finally:
-        draft.unlink()
+    return json.dumps({**key.as_dict(private=True), "kid": kid}).encode()

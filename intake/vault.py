@@ -19,6 +19,7 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from services.errors import Gone
+from services.key_file import made_once
 
 _NONCE: Final = 12
 _BLIND_BYTES: Final = 16
@@ -68,10 +69,10 @@ class FileKeyProvider:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        self._root = _read_or_make(folder / "root.secret")
+        self._root = made_once(folder / "root.secret", lambda: os.urandom(32))
         if not any(folder.glob("*.kek")):
-            _read_or_make(folder / "kek-1.kek")
-        self._keks = {path.stem: AESGCM(_read_or_make(path)) for path in folder.glob("*.kek")}
+            made_once(folder / "kek-1.kek", lambda: os.urandom(32))
+        self._keks = {path.stem: AESGCM(path.read_bytes()) for path in folder.glob("*.kek")}
         self._current = max(self._keks, key=lambda name: (len(name), name))
         self._secrets: dict[str, bytes] = {}
         self._destroyed: set[str] = set()
@@ -210,21 +211,3 @@ def _open(cipher: AESGCM, sealed: bytes, context: bytes) -> bytes:
         return cipher.decrypt(sealed[:_NONCE], sealed[_NONCE:], context)
     except InvalidTag:
         raise SealBroken("a sealed value does not open") from None
-
-
-def _read_or_make(path: Path) -> bytes:
-    """32 bytes from the file, made once; two processes that start together agree."""
-    if not path.exists():
-        draft = path.with_name(f".{path.name}.{os.getpid()}")
-        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(os.urandom(32))
-            file.flush()
-            os.fsync(file.fileno())
-        try:
-            os.link(draft, path)
-        except FileExistsError:
-            pass
-        finally:
-            draft.unlink()
-    return path.read_bytes()

@@ -1,13 +1,13 @@
 """The key that signs access tokens: a file of mode 0600, its public half on the directory."""
 
 import json
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from joserfc.jwk import ECKey
 
 from routing.directory_import import publish
+from services.key_file import made_once
 
 if TYPE_CHECKING:
     from services.runtime import Runtime
@@ -17,20 +17,12 @@ NAME: Final = "token-signing.json"
 
 def load_or_make(folder: Path) -> ECKey:
     """The installation's signing key; made once, whoever comes first."""
-    path = folder / NAME
-    if not path.exists():
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+
+    def make() -> bytes:
         key = ECKey.generate_key("P-256", {"use": "sig", "alg": "ES256"}, auto_kid=True)
-        draft = folder / f".{NAME}.{os.getpid()}"
-        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
-            json.dump(key.as_dict(private=True), file)
-        try:
-            os.link(draft, path)
-        except FileExistsError:
-            pass
-        finally:
-            draft.unlink()
-    return ECKey.import_key(json.loads(path.read_text(encoding="utf-8")))
+        return json.dumps(key.as_dict(private=True)).encode()
+
+    return ECKey.import_key(json.loads(made_once(folder / NAME, make)))
 
 
 def public(key: ECKey) -> dict[str, Any]:

@@ -1,7 +1,6 @@
 """Encryption at rest of what is personal, said in confidence or secret: AES-256-GCM."""
 
 import json
-import os
 import secrets
 from functools import lru_cache
 from pathlib import Path
@@ -11,6 +10,8 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
+from services.key_file import made_once
+
 VERSION: Final = b"\x01"
 NONCE_BYTES: Final = 12
 
@@ -18,21 +19,7 @@ NONCE_BYTES: Final = 12
 @lru_cache(maxsize=4)
 def _master(path: Path) -> bytes:
     """Read a service's vault key; made once, mode 0600, never overwritten."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.parent / f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}"
-    if not path.exists():
-        handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(handle, "wb") as file:
-            file.write(secrets.token_bytes(32))
-            file.flush()
-            os.fsync(file.fileno())
-        try:
-            os.link(draft, path)
-        except FileExistsError:
-            pass
-        finally:
-            draft.unlink()
-    key = path.read_bytes()
+    key = made_once(path, lambda: secrets.token_bytes(32))
     if len(key) != 32:
         raise RuntimeError("the vault key file does not hold 32 bytes")
     return key

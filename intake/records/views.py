@@ -5,6 +5,7 @@ from typing import Any, Final
 
 from intake.records.model import Record
 from intake.rights.rules import data
+from intake.rights.views import what_stays
 from intake.vault import canonical
 from services.clock import wire
 
@@ -16,7 +17,6 @@ _CERTIFIED: Final = (
 
 def erasure(row: Any, found: Record) -> dict[str, Any]:
     """An erasure and, once it was approved, its certificate."""
-    known = data()["records"]["stays"]
     answer = {
         **{name: value for name, value in row.items() if not name.endswith("acted_by")},
         "kind": found.kind,
@@ -34,14 +34,7 @@ def erasure(row: Any, found: Record) -> dict[str, Any]:
     if row["state"] == "erased":
         text = canonical({name: _text(answer[name]) for name in _CERTIFIED})
         answer["sha256"] = hashlib.sha256(text).hexdigest()
-    answer["stays"] = [
-        {
-            "code": code,
-            **{name: known[code][name] for name in ("zh", "en")},
-            "citation": known[code]["source"],
-        }
-        for code in row["stays"]
-    ]
+    answer["stays"] = what_stays(row["stays"], data()["records"]["stays"])
     return answer
 
 

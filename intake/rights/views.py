@@ -1,6 +1,7 @@
 """Rows of this room as REST shows them."""
 
 import hashlib
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from intake.keys import Keys
@@ -33,16 +34,20 @@ def erasure(row: Any, case_number: str) -> dict[str, Any]:
     if row["certified_at"] is not None:
         text = canonical({name: _text(found[name]) for name in _CERTIFIED})
         found["sha256"] = hashlib.sha256(text).hexdigest()
-    known = rules.data()["stays"]
-    found["stays"] = [
+    found["stays"] = what_stays(row["stays"], rules.data()["stays"])
+    return found
+
+
+def what_stays(codes: Iterable[str], known: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """What a certificate says is kept, each with the law that keeps it."""
+    return [
         {
             "code": code,
             **{name: known[code][name] for name in ("zh", "en")},
             "citation": known[code]["source"],
         }
-        for code in row["stays"]
+        for code in codes
     ]
-    return found
 
 
 def _text(value: Any) -> Any:
