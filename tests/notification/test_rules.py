@@ -127,6 +127,10 @@ def test_binary_headers_come_back_from_the_structured_form() -> None:
 
 
 def test_every_event_class_names_an_audience_this_service_can_resolve() -> None:
-    known = {"source", "handler", "linked", "supervisor", "connection"}
+    known = {"source", "handler", "linked", "supervisor", "connection", "organisation"}
+    specs = load_catalogue()
 
-    assert all(spec.audience and set(spec.audience) <= known for spec in load_catalogue().values())
+    assert all(spec.audience and set(spec.audience) <= known for spec in specs.values())
+    named = {name for name, spec in specs.items() if "organisation" in spec.audience}
+    assert named == {MatterAnswerMissed.spec.type}
+    assert "organisation" in MatterAnswerMissed.model_fields
