@@ -132,5 +132,5 @@ def test_every_event_class_names_an_audience_this_service_can_resolve() -> None:
 
     assert all(spec.audience and set(spec.audience) <= known for spec in specs.values())
     named = {name for name, spec in specs.items() if "organisation" in spec.audience}
-    assert named == {MatterAnswerMissed.spec.type}
-    assert "organisation" in MatterAnswerMissed.model_fields
+    assert named == {intake.MatterAnswerMissed.spec.type}
+    assert "organisation" in intake.MatterAnswerMissed.model_fields
