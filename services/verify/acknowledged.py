@@ -26,8 +26,11 @@ CREATE INDEX answer_path ON answer (path);
 _WRITTEN: Final = "method <> 'GET' AND status BETWEEN 200 AND 299 AND path LIKE '/v1/%'"
 # Nothing stays of these but a token or an access log.
 _LEAVES_NOTHING: Final = re.compile(r"^/v1/receipts/|^/v1/test-clock/")
-# Leaving, consenting and withdrawing need no key and keep none (contracts section 8).
-_KEYLESS: Final = re.compile(r"/(departures|withdrawals|consents)$")
+# Leaving, consenting, withdrawing, and stopping a webhook or letting it go on need no key and keep
+# none (contracts section 8).
+_KEYLESS: Final = re.compile(
+    r"/(departures|withdrawals|consents)$|^/v1/webhooks/[^/]+/(endings|pauses|resumptions)$"
+)
 
 # What a Location names: service, table, key column.
 RESOURCES: Final[dict[str, tuple[str, str, str]]] = {
