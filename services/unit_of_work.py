@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final, cast
@@ -462,7 +462,7 @@ async def open_unit_of_work(
 
     ``live``: somebody waits for the answer of a request.
     """
-    async with runtime.pool.acquire() as proxy:
+    async with runtime.requests if live else nullcontext(), runtime.pool.acquire() as proxy:
         db = cast(asyncpg.Connection, proxy)
         async with db.transaction(readonly=readonly):
             now = await begin(db, organisation, runtime.clock.offset, readonly=readonly, live=live)
