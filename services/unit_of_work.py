@@ -460,12 +460,16 @@ async def open_unit_of_work(
 ) -> AsyncIterator[UnitOfWork]:
     """One transaction; commits when the body ends, rolls back when it raises.
 
-    ``live``: somebody waits for the answer of a request.
+    ``live``: for a request. It gets its connection in its turn; others give way to it where
+    somebody waits for the answer, not where another service asks on its way.
     """
+    awaited = live and not (caller is not None and caller.is_service)
     async with runtime.requests if live else nullcontext(), runtime.pool.acquire() as proxy:
         db = cast(asyncpg.Connection, proxy)
         async with db.transaction(readonly=readonly):
-            now = await begin(db, organisation, runtime.clock.offset, readonly=readonly, live=live)
+            now = await begin(
+                db, organisation, runtime.clock.offset, readonly=readonly, live=awaited
+            )
             uow = UnitOfWork(
                 runtime,
                 db,

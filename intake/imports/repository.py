@@ -462,7 +462,8 @@ async def add_layout(
 async def requests_at_work(db: Database) -> int:
     """How many transactions of live requests of intake are open right now.
 
-    Not those of this import, nor of the relay and the consumers, which carry on what it wrote.
+    Not those of this import, nor of the relay, the consumers and the other services that ask: they
+    carry on what it wrote.
     """
     return int(
         await db.fetchval(
