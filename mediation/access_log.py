@@ -31,6 +31,10 @@ async def read_access_log(party: PartyItself, uow: Reader, page: Paging) -> Any:
     """
     filters = {"case_id": str(party.case_id)}
     after = page.after(filters, direction="desc")
+    try:
+        seen = (datetime.fromisoformat(after[0]), UUID(after[1])) if after else (None, None)
+    except (ValueError, TypeError, AttributeError, IndexError):
+        raise CursorInvalid() from None
     rows = await uow.db.fetch(
         """SELECT id, action, organisation, purpose, recorded_at, chain_number,
              detail->>'mandate_id' AS mandate_id FROM audit_entry
@@ -42,8 +46,7 @@ async def read_access_log(party: PartyItself, uow: Reader, page: Paging) -> Any:
            ORDER BY recorded_at DESC, id DESC LIMIT $6""",
         party.case_id,
         list(READINGS),
-        datetime.fromisoformat(after[0]) if after else None,
-        UUID(after[1]) if after else None,
+        *seen,
         str(party.party_id),
         page.fetch,
     )

@@ -230,10 +230,12 @@ Party = Annotated[PartyCaller, Depends(_party)]
 
 
 async def _party_itself(party: Party) -> PartyCaller:
-    """Not its representative: only intake knows at once whether that one's receipt still stands.
+    """Not its representative: only intake knows at once whether that one's receipt still stands."""
+    return itself(party)
 
-    Raises ``Forbidden``.
-    """
+
+def itself(party: PartyCaller) -> PartyCaller:
+    """The party. Raises ``Forbidden`` for its representative."""
     if party.representative is not None:
         raise Forbidden("only the party itself may do this")
     return party

@@ -69,6 +69,18 @@ class Page:
         except (ValueError, TypeError, AttributeError, IndexError):
             raise CursorInvalid() from None
 
+    def after_number(self, filters: dict[str, Any]) -> int:
+        """The number of the last row seen, where rows are numbered from 1; 0 before the first.
+
+        Raises ``CursorInvalid``.
+        """
+        keys = self.after(filters)
+        if keys is None:
+            return 0
+        if len(keys) != 1 or not isinstance(keys[0], int) or isinstance(keys[0], bool):
+            raise CursorInvalid()
+        return keys[0]
+
     def answer(
         self,
         rows: Sequence[Any],

@@ -202,9 +202,8 @@ async def list_rows(
     """In the order of the file; never with a value of it."""
     await _own(uow, caller, import_id)
     filters = {"import_id": str(import_id), "outcome": outcome}
-    after = page.after(filters)
     rows = await repository.rows(
-        uow.db, import_id, outcome=outcome, after=_number(after), limit=page.fetch
+        uow.db, import_id, outcome=outcome, after=page.after_number(filters), limit=page.fetch
     )
     return page.answer(rows, lambda row: [row["row"]], handlers.row_view, filters)
 
@@ -331,11 +330,3 @@ async def put_layout(
     """Checked whole; a higher `version` than before. Its version guards it, so no `If-Match`."""
     layout = await handlers.put_layout(uow, caller.connection, name, definition)
     return handlers.layout_view(layout, own=True)
-
-
-def _number(after: list[Any] | None) -> int:
-    if after is None:
-        return 0
-    if len(after) != 1 or not isinstance(after[0], int) or isinstance(after[0], bool):
-        raise CursorInvalid()
-    return after[0]

@@ -130,10 +130,7 @@ async def list_differences(
     """Each with what mends it, on which side."""
     await _own(uow, caller, reconciliation_id)
     filters = {"reconciliation_id": str(reconciliation_id), "kind": kind}
-    after = page.after(filters)
-    if after is not None and (len(after) != 1 or not isinstance(after[0], int)):
-        raise CursorInvalid()
     rows = await repository.differences(
-        uow.db, reconciliation_id, kind=kind, after=after[0] if after else 0, limit=page.fetch
+        uow.db, reconciliation_id, kind=kind, after=page.after_number(filters), limit=page.fetch
     )
     return page.answer(rows, lambda row: [row["number"]], handlers.difference_view, filters)

@@ -127,18 +127,13 @@ async def list_record_erasures(
 ) -> Any:
     """Youngest first; `state=requested` are those that wait for a decision."""
     filters = {"state": state, "record_id": str(record_id) if record_id else None}
-    after = page.after(filters, direction="desc")
-    try:
-        before = UUID(after[0]) if after else None
-    except (ValueError, TypeError, AttributeError):
-        raise CursorInvalid() from None
     rows = await repository.listed(
         uow,
         caller.organisation,
         agency(uow.runtime.directory, caller.organisation),
         state=state,
         record_id=record_id,
-        before=before,
+        before=page.after_id(filters, direction="desc"),
         limit=page.fetch,
     )
     known = {row["record_id"]: await handlers.record(uow, row["record_id"]) for row in rows}

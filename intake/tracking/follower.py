@@ -12,7 +12,7 @@ from intake.parties.handlers import as_party
 from intake.tracking import repository as tracking
 from services.auth import PartyCaller
 from services.errors import Forbidden, Unauthenticated
-from services.http import Party, runtime_of
+from services.http import Party, itself, runtime_of
 from services.unit_of_work import Actor
 
 
@@ -30,9 +30,7 @@ Follower = Annotated[PartyCaller, Depends(_follower)]
 
 async def _oneself(party: Follower) -> PartyCaller:
     """What a representative may not do for the party. Raises ``Forbidden``."""
-    if party.representative is not None:
-        raise Forbidden("only the party itself may do this")
-    return party
+    return itself(party)
 
 
 Oneself = Annotated[PartyCaller, Depends(_oneself)]

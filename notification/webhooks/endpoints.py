@@ -90,7 +90,7 @@ async def list_webhooks(
         uow.db,
         caller.connection,
         state=state,
-        after=page.after(filters, direction="desc"),
+        after=page.after_id(filters, direction="desc"),
         limit=page.fetch,
     )
     return page.answer(rows, lambda r: (r["webhook_id"],), view, filters, direction="desc")
@@ -125,7 +125,7 @@ async def list_attempts(
         uow.db,
         webhook_id,
         outcome=outcome,
-        after=page.after(filters, direction="desc"),
+        after=page.after_id(filters, direction="desc"),
         limit=page.fetch,
     )
 

@@ -54,7 +54,7 @@ async def page(
     connection: str,
     *,
     state: str | None,
-    after: Sequence[Any] | None,
+    after: UUID | None,
     limit: int,
 ) -> list[asyncpg.Record]:
     """Webhooks of a connection, youngest first."""
@@ -65,7 +65,7 @@ async def page(
             ORDER BY w.webhook_id DESC LIMIT $4""",
         connection,
         state,
-        UUID(str(after[0])) if after else None,
+        after,
         limit,
     )
     return rows
@@ -76,7 +76,7 @@ async def attempts(
     webhook_id: UUID,
     *,
     outcome: str | None,
-    after: Sequence[Any] | None,
+    after: UUID | None,
     limit: int,
 ) -> list[asyncpg.Record]:
     """Tries at a webhook, youngest first."""
@@ -89,7 +89,7 @@ async def attempts(
            ORDER BY attempt_id DESC LIMIT $4""",
         webhook_id,
         outcome,
-        UUID(str(after[0])) if after else None,
+        after,
         limit,
     )
     return rows

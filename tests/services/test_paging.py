@@ -50,3 +50,14 @@ def test_a_cursor_whose_key_is_no_id_is_refused(keys: Any) -> None:
 
     with pytest.raises(CursorInvalid):
         Page(1, forged.rstrip("=")).after_id(FILTERS, direction="desc")
+
+
+def test_rows_that_are_numbered_go_on_behind_a_number_and_behind_nothing_else() -> None:
+    def numbered(row: int | str) -> str | None:
+        following: str | None = Page(1, None).answer([row, row], lambda r: [r], str, {})["next"]
+        return following
+
+    assert Page(1, None).after_number({}) == 0
+    assert Page(1, numbered(17)).after_number({}) == 17
+    with pytest.raises(CursorInvalid):
+        Page(1, numbered("17")).after_number({})
